@@ -1,0 +1,45 @@
+"""Rules of the suite: who may skip, and that nothing leaks."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+def may_load_bpf() -> bool:
+    """Root with CAP_SYS_ADMIN, or CAP_BPF, in the effective set."""
+    with open("/proc/self/status") as status:
+        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
+    return bool(effective >> 21 & 1 or effective >> 39 & 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Kernel tests want privilege: without it they skip on a desk and fail in CI."""
+    if may_load_bpf() or IN_CI:
+        return
+    unprivileged = pytest.mark.skip(reason="needs root (or CAP_BPF): run it with sudo")
+    for item in items:
+        if item.get_closest_marker("kernel"):
+            item.add_marker(unprivileged)
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # the descriptor of the listing itself
+            continue
+    return found
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fail when the test leaves a descriptor open that was not open before."""
+    before = _descriptors()
+    yield
+    left = {name: target for name, target in _descriptors().items() if before.get(name) != target}
+    assert not left, f"left open: {left}"
