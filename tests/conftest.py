@@ -4,7 +4,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+# The clock says nothing on a shared machine, so no deadlines; `full` is what `./dev full` counts.
+hypothesis.settings.register_profile("desk", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, print_blob=True)
+hypothesis.settings.register_profile("full", deadline=None, max_examples=20_000, print_blob=True)
+hypothesis.settings.load_profile("desk")
 
 IN_CI = os.environ.get("CI") == "true"
 
