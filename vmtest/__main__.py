@@ -1,0 +1,77 @@
+"""`python -m vmtest [KERNEL...]`: the hook tests on stock kernels, a line a test, and an exit status."""
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from vmtest import kernels, lab, report
+from vmtest.protocol import Case, Result, case, case_names
+
+__all__ = ["main"]
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev vmtest", description=__doc__)
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL",
+                        help=f"of {' '.join(kernels.SERIES)} host (none: all but host)")
+    parser.add_argument("-k", dest="match", default="", help="only cases with this in their name")
+    parser.add_argument("--update", action="store_true", help="look for newer kernels")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for each kernel (600)")
+    parser.add_argument("--record", action="store_true", help="keep the results for the README's table")
+    chosen = parser.parse_args(words)
+    unknown = [name for name in chosen.kernels if name not in (*kernels.SERIES, "host")]
+    if unknown:
+        parser.error(f"no kernel {unknown[0]}: there are {' '.join(kernels.SERIES)} and host")
+    chosen.kernels = chosen.kernels or list(kernels.SERIES)
+    return chosen
+
+
+def main(words: list[str] | None = None) -> int:
+    chosen = _arguments(words)
+    cases = [case(name) for name in case_names() if chosen.match in name]
+    if not cases:
+        print(f"vmtest: no case has {chosen.match!r} in its name: there are {' '.join(case_names())}", file=sys.stderr)
+        return 2
+    try:
+        return _run(chosen, cases)
+    except kernels.LabError as problem:
+        print(f"vmtest: {problem}", file=sys.stderr)
+        return 1
+
+
+def _run(chosen: argparse.Namespace, cases: list[Case]) -> int:
+    with tempfile.TemporaryDirectory(prefix="cases.", dir=kernels.cache_folder()) as scratch:
+        broken = lab.build_cases(cases, Path(scratch))
+        for result in broken:
+            print(report.line("build", frozenset(("ok",)), result), flush=True)
+        unbuilt = {result.case for result in broken}
+        runnable = [each for each in cases if each.name not in unbuilt]
+        counts = [_run_on(series, runnable, Path(scratch), chosen) for series in chosen.kernels] if runnable else []
+    good = sum(count[0] for count in counts)
+    bad = sum(count[1] for count in counts) + len(broken)
+    print(f"vmtest: {good} passed, {bad} failed", flush=True)
+    return 1 if bad else 0
+
+
+def _run_on(series: str, cases: list[Case], folder: Path, chosen: argparse.Namespace) -> tuple[int, int]:
+    """(passed, failed) of the cases on one kernel."""
+    expected = {each.name: each.expected_on(series) for each in cases}
+
+    def say(result: Result) -> None:
+        print(report.line(series, expected[result.case], result), flush=True)
+
+    if series == "host":
+        run = lab.run_host(cases, folder, say, timeout_s=chosen.timeout)
+    else:
+        run = lab.run_kernel(kernels.get(series, update=chosen.update), cases, folder, say, timeout_s=chosen.timeout)
+    print(f"vmtest: {run.release}: {len(run.results)} cases in {run.seconds:.1f} s", flush=True)
+    if chosen.record and series != "host":
+        report.record(series, run.release, run.results, cases)
+    bad = sum(result.verdict not in expected[result.case] for result in run.results)
+    return len(run.results) - bad, bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())
