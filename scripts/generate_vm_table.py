@@ -11,7 +11,7 @@ sys.path.insert(0, str(TOP))
 
 from vmtest.report import RECORDS, table  # noqa: E402
 
-START, END = "<!-- vm table: written by scripts/gen_vm_table -->", "<!-- end of vm table -->"
+START, END = "<!-- vm table: written by scripts/generate_vm_table.py -->", "<!-- end of vm table -->"
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     fresh = f"{before}{START}\n\n{table(records)}\n\n{END}{after}"
     if "--check" in sys.argv[1:]:
         if fresh != text:
-            print("README.md: the table of hooks is not what vmtest/results says: run scripts/gen_vm_table",
+            print("README.md: the table of hooks is not what vmtest/results says: run scripts/generate_vm_table.py",
                   file=sys.stderr)
         return int(fresh != text)
     readme.write_text(fresh)
