@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -14,6 +16,8 @@ hypothesis.settings.register_profile("full", deadline=None, max_examples=20_000,
 hypothesis.settings.load_profile("desk")
 
 IN_CI = os.environ.get("CI") == "true"
+CASES = Path(__file__).parent.parent / "vmtest" / "cases"
+REFUSED = "this kernel refuses it: "
 
 
 def may_load_bpf() -> bool:
@@ -31,6 +35,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("kernel"):
             item.add_marker(unprivileged)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a kernel test may skip only because this kernel refuses the hook, and says so by `refused_here`."""
+    report = yield
+    if IN_CI and report.skipped and item.get_closest_marker("kernel") and REFUSED not in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped in CI without refused_here: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def refused_here() -> Callable[..., NoReturn]:
+    """`refused_here(reason, vm="case")`: this kernel refuses the hook, and that case of the lab runs it elsewhere."""
+    def skip(reason: str, *, vm: str) -> NoReturn:
+        if not (CASES / f"{vm}.py").exists():
+            pytest.fail(f"{reason}; and no case {vm} in vmtest/cases runs it on another kernel")
+        pytest.skip(f"{REFUSED}{reason} (./dev vmtest runs {vm})")
+    return skip
 
 
 def _descriptors() -> dict[str, str]:

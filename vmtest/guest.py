@@ -17,14 +17,15 @@ from pathlib import Path
 from bpfwright.errors import NotSupported, PrivilegeError
 from vmtest.protocol import Result, case
 
-__all__ = ["main"]
+__all__ = ["main", "stop", "timed"]
 
 
 class TooLong(BaseException):
     """Not an Exception: no test may swallow it."""
 
 
-def _alarm(number: int, frame: object) -> None:
+def stop(number: int, frame: object) -> None:
+    """The handler of the alarm clock."""
     raise TooLong
 
 
@@ -55,23 +56,24 @@ def _check(name: str, folder: Path) -> tuple[str, str]:
     return ("failed", f"left open: {sorted(left)}") if left else ("ok", "")
 
 
-def _timed(name: str, folder: Path, timeout_s: int) -> Result:
-    signal.alarm(timeout_s)
+def timed(name: str, folder: Path, timeout_s: float) -> Result:
+    """Check one case, at most `timeout_s` long; `stop` must be the handler of SIGALRM."""
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
     started = time.monotonic()
     try:
         verdict, detail = _check(name, folder)
     except TooLong:  # between the test and its end
         verdict, detail = "failed", "ran out of time"
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return Result(name, verdict, round(time.monotonic() - started, 3), detail)
 
 
 def main(folder: str, timeout: str, *names: str) -> None:
-    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGALRM, stop)
     for name in names:
         print(json.dumps({"start": name}), flush=True)
-        print(_timed(name, Path(folder), int(timeout)).line(), flush=True)
+        print(timed(name, Path(folder), float(timeout)).line(), flush=True)
 
 
 if __name__ == "__main__":
