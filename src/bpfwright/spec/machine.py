@@ -1,6 +1,7 @@
 """The protocols that hooks are handed: a machine, what it loaded, and the links that it makes."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, Self, TypeVar
 
 from bpfwright.spec.objects import MapSpec, ObjectSpec, ProgramSpec
@@ -22,7 +23,10 @@ class LoadedProgram(Protocol):
 
     spec: ProgramSpec
     fd: int
-    id: int
+
+    @property
+    def id(self) -> int:
+        """The machine's number for it."""
 
     def test_run(self, data: bytes = b"", *, context: bytes = b"", repeat: int = 1, flags: int = 0, cpu: int = 0,
                  ) -> TestRun:
@@ -37,7 +41,10 @@ class LoadedMap(Protocol):
 
     spec: MapSpec
     fd: int
-    id: int
+
+    @property
+    def id(self) -> int:
+        """The machine's number for it."""
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None: ...
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None: ...
@@ -51,8 +58,14 @@ class LoadedObject(Protocol):
     """One object's programs and maps by name; closing it closes them all."""
 
     spec: ObjectSpec
-    programs: dict[str, LoadedProgram]
-    maps: dict[str, LoadedMap]
+
+    @property
+    def programs(self) -> Mapping[str, LoadedProgram]:
+        """The loaded programs by name."""
+
+    @property
+    def maps(self) -> Mapping[str, LoadedMap]:
+        """The maps by name."""
 
     def close(self) -> None: ...
 

@@ -32,13 +32,18 @@ class FuncInfo(NamedTuple):
 
 
 class LineInfo(NamedTuple):
-    """Where instruction `index` comes from; `line` and `column` count from 1 (0: unknown)."""
+    """Where instruction `index` comes from; `line` and `column` count from 1 (0: unknown).
+
+    `file_offset` and `source_offset` say where the two strings stand in the object's BTF, as the kernel wants them.
+    """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here
     file: str
     source: str
     line: int
     column: int
+    file_offset: int = 0
+    source_offset: int = 0
 
 
 class CoreRelocation(NamedTuple):

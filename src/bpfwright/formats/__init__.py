@@ -1,0 +1,1 @@
+"""Formats: pure readers and writers of bytes. No system call, no LLVM."""

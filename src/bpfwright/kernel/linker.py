@@ -1,0 +1,96 @@
+"""Links a program: its function and every function it reaches become one run of instructions with its tables."""
+from __future__ import annotations
+
+from struct import Struct, pack
+from typing import NamedTuple
+
+from bpfwright._abi import bpf as B
+from bpfwright.errors import RelocationError
+from bpfwright.spec.objects import Function, LineInfo
+
+__all__ = ["Linked", "Reference", "link"]
+
+_CALL = 0x85
+_SLOT = Struct("=BBhi")
+
+
+class Reference(NamedTuple):
+    """What a relocated instruction is to hold: `source` its pseudo register number, the immediates, `offset` for
+    calls of module kfuncs."""
+
+    source: int
+    imm: int
+    high: int = 0
+    offset: int = 0
+
+
+class Linked(NamedTuple):
+    """A program as BPF_PROG_LOAD takes it. `lines` are those of all its functions, indexed in the whole."""
+
+    insns: bytearray
+    function_info: bytes
+    line_info: bytes
+    lines: tuple[LineInfo, ...]
+    starts: dict[str, int]
+
+
+def link(entry: str, functions: dict[str, Function], resolved: dict[str, bytes],
+         references: dict[tuple[str, str], Reference]) -> Linked:
+    """Link what `entry` reaches.
+
+    `resolved` gives each function's instructions with CO-RE applied; `references` the kernel's side of every
+    (kind, name) that is not a function.
+    """
+    order = reachable(entry, functions)
+    starts: dict[str, int] = {}
+    insns = bytearray()
+    for name in order:
+        starts[name] = len(insns) // 8
+        insns += resolved[name]
+    for name in order:
+        _patch(insns, functions[name], starts, references)
+    members = [functions[name] for name in order]
+    infos, lines, info = b"", b"", []
+    if all(function.type_id for function in members):
+        infos = b"".join(pack("=II", starts[function.name], function.type_id) for function in members)
+        if all(function.lines and function.lines[0].index == 0 for function in members):
+            info = [line._replace(index=starts[function.name] + line.index)
+                    for function in members for line in function.lines]
+            lines = b"".join(pack("=IIII", line.index, line.file_offset, line.source_offset,
+                                  line.line << 10 | line.column & 0x3FF) for line in info)
+    return Linked(insns, infos, lines, tuple(info), starts)
+
+
+def reachable(entry: str, functions: dict[str, Function]) -> list[str]:
+    """`entry` and what it calls or takes the address of, each once, entry first."""
+    order, waiting = [], [entry]
+    seen = {entry}
+    while waiting:
+        name = waiting.pop(0)
+        function = functions.get(name)
+        if function is None:
+            raise RelocationError(f"function {name!r} is called and not there")
+        order.append(name)
+        for relocation in function.relocations:
+            if relocation.kind in ("call", "func") and relocation.name not in seen:
+                seen.add(relocation.name)
+                waiting.append(relocation.name)
+    return order
+
+
+def _patch(insns: bytearray, function: Function, starts: dict[str, int],
+           references: dict[tuple[str, str], Reference]) -> None:
+    base = starts[function.name]
+    for relocation in function.relocations:
+        index = base + relocation.index
+        opcode, registers, offset, _ = _SLOT.unpack_from(insns, 8 * index)
+        if relocation.kind in ("call", "func"):
+            source = B.BPF_PSEUDO_CALL if relocation.kind == "call" else B.BPF_PSEUDO_FUNC
+            reference = Reference(source, starts[relocation.name] - index - 1)
+        else:
+            reference = references[relocation.kind, relocation.name]
+        high = reference.high + relocation.offset
+        _SLOT.pack_into(insns, 8 * index, opcode, registers & 0x0F | reference.source << 4,
+                        reference.offset if opcode == _CALL else offset, reference.imm)
+        if opcode != _CALL:
+            _SLOT.pack_into(insns, 8 * index + 8, 0, 0, 0, high - (1 << 32) if high >= 1 << 31 else high)

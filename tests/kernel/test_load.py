@@ -1,0 +1,113 @@
+"""Loading into the running kernel: programs, maps, subprograms, rejections, and no descriptor left behind."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bpfwright._abi import bpf as B
+from bpfwright.errors import UsageError, VerifierError
+from bpfwright.formats.isa import Instruction, encode
+from bpfwright.kernel import Kernel
+from bpfwright.spec.objects import Function, LineInfo, MapSpec, ObjectSpec, ProgramSpec, Relocation
+
+pytestmark = pytest.mark.kernel
+
+MOV64K, EXIT, CALL, LDX32, LDIMM64, ADD64X, MOV64X = 0xB7, 0x95, 0x85, 0x61, 0x18, 0x0F, 0xBF
+PACKET = bytes(64)
+
+
+def xdp(*instructions: Instruction, relocations: tuple[Relocation, ...] = (), maps: tuple[MapSpec, ...] = (),
+        more: tuple[Function, ...] = (), lines: tuple[LineInfo, ...] = ()) -> ObjectSpec:
+    main = Function("main", encode(instructions), relocations, lines=lines)
+    return ObjectSpec((ProgramSpec("main", "main", "xdp", B.BPF_PROG_TYPE_XDP, B.BPF_XDP),), (main, *more), maps)
+
+
+RETURN_DROP = (Instruction(MOV64K, imm=B.XDP_DROP), Instruction(EXIT))
+COUNTERS = MapSpec("counters", B.BPF_MAP_TYPE_ARRAY, 4, 8, 4)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_program_runs() -> None:
+    with Kernel() as machine, machine.load(xdp(*RETURN_DROP)) as loaded:
+        result = loaded.programs["main"].test_run(PACKET)
+        assert result.value == B.XDP_DROP
+        assert result.data == PACKET
+
+
+def test_subprograms_are_linked_once_each() -> None:
+    seven = Function("seven", encode((Instruction(MOV64K, imm=7), Instruction(EXIT))))
+    spec = xdp(Instruction(CALL, src=1, imm=-1), Instruction(MOV64X, dst=6), Instruction(CALL, src=1, imm=-1),
+               Instruction(ADD64X, src=6), Instruction(EXIT), more=(seven,),
+               relocations=(Relocation(0, "call", "seven"), Relocation(2, "call", "seven")))
+    with Kernel() as machine, machine.load(spec) as loaded:
+        assert loaded.programs["main"].test_run(PACKET).value == 14
+
+
+def test_data_relocations_read_the_map() -> None:
+    data = MapSpec(".rodata", B.BPF_MAP_TYPE_ARRAY, 4, 8, 1, flags=B.BPF_F_RDONLY_PROG, frozen=True,
+                   contents=b"\1\0\0\0\x2a\0\0\0", data_section=".rodata")
+    spec = xdp(Instruction(LDIMM64, dst=1), Instruction(LDX32, src=1), Instruction(EXIT), maps=(data,),
+               relocations=(Relocation(0, "data", ".rodata", 4),))
+    with Kernel() as machine, machine.load(spec) as loaded:
+        assert loaded.programs["main"].test_run(PACKET).value == 42
+
+
+def test_a_rejection_names_the_line_and_what_was_known() -> None:
+    lines = (LineInfo(0, "prog.py", "def main(ctx):", 1, 1), LineInfo(1, "prog.py", "    return x.y", 2, 5))
+    spec = xdp(Instruction(MOV64K, dst=1, imm=5), Instruction(LDX32, src=1), Instruction(EXIT), lines=lines)
+    before = descriptors()
+    with Kernel() as machine, pytest.raises(VerifierError) as caught:
+        machine.load(spec)
+    error = caught.value
+    assert (error.program, error.file, error.line) == ("main", "prog.py", 2)
+    assert "invalid mem access" in error.reason
+    assert any("R1" in known and "5" in known for known in error.state), error.state
+    assert error.cure and "processed" in error.log
+    assert descriptors() == before
+
+
+def test_a_map_given_by_the_caller_is_used_and_left_open() -> None:
+    spec = xdp(*RETURN_DROP, maps=(COUNTERS,))
+    with Kernel() as machine, machine.load(spec) as first:
+        with machine.load(spec, maps={"counters": first.maps["counters"]}) as second:
+            assert second.maps["counters"].id == first.maps["counters"].id
+        first.maps["counters"].update(bytes(4), bytes(8))
+
+
+def test_a_map_of_another_shape_is_refused() -> None:
+    other = xdp(*RETURN_DROP, maps=(COUNTERS._replace(value_size=16),))
+    with Kernel() as machine, machine.load(xdp(*RETURN_DROP, maps=(COUNTERS,))) as loaded, machine.load(other) as wide:
+        with pytest.raises(UsageError, match="cannot be replaced"):
+            machine.load(loaded.spec, maps={"counters": wide.maps["counters"]})
+
+
+def test_unknown_names_are_refused() -> None:
+    with Kernel() as machine:
+        with pytest.raises(UsageError, match="no program nothing"):
+            machine.load(xdp(*RETURN_DROP), programs=frozenset({"nothing"}))
+
+
+def test_load_and_close_leave_no_descriptor() -> None:
+    spec = xdp(*RETURN_DROP, maps=(COUNTERS,))
+    with Kernel() as machine:
+        machine.load(spec).close()
+        before = descriptors()
+        for _ in range(10):
+            machine.load(spec).close()
+        assert descriptors() == before
+
+
+@pytest.mark.parametrize("broken", [
+    COUNTERS._replace(key_size=3), COUNTERS._replace(max_entries=0), COUNTERS._replace(type=9999),
+    COUNTERS._replace(type=B.BPF_MAP_TYPE_RINGBUF, key_size=0, value_size=0, max_entries=1000),
+])
+def test_failing_maps_leave_no_descriptor(broken: MapSpec) -> None:
+    spec = xdp(*RETURN_DROP, maps=(COUNTERS, broken._replace(name="broken")))
+    before = descriptors()
+    with Kernel() as machine, pytest.raises(Exception, match="broken"):
+        machine.load(spec)
+    assert descriptors() == before
