@@ -14,8 +14,8 @@ from bpfwright.kernel.linker import Linked, Reference, link, reachable
 from bpfwright.kernel.map import KernelMap, descriptor_value
 from bpfwright.kernel.program import KernelProgram
 from bpfwright.kernel.refusal import load_error
-from bpfwright.kernel.typeload import load_types
-from bpfwright.spec.machine import LoadedMap
+from bpfwright.kernel.typeload import function_type, load_types
+from bpfwright.spec.machine import LoadedMap, LoadedProgram
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Loader:
     """One load. `btf` types of the running kernel are read only when the object asks for them."""
 
     def __init__(self, spec: ObjectSpec, types: KernelTypes, relocator: Callable[[], Relocator], *,
-                 token_fd: int = 0) -> None:
+                 token_fd: int = 0, pins: str = "",
+                 replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None) -> None:
         if spec.big_endian != (pack("=H", 1) == b"\0\1"):
             raise FormatError("the object is of the other byte order", cure="Compile it for this machine: bpfel is "
                               "little-endian, bpfeb big-endian.")
@@ -76,6 +77,8 @@ class Loader:
         self._make_relocator = relocator
         self._relocator: Relocator | None = None
         self.token_fd = token_fd
+        self.pins = pins
+        self.replaces = replaces or {}
         self.functions = {function.name: function for function in spec.functions}
         self.references: dict[tuple[str, str], Reference] = {}
         self.resolved: dict[str, bytes] = {}
@@ -94,7 +97,7 @@ class Loader:
             if self.spec.btf:
                 self.btf_fd = load_types(self.spec.btf, self.token_fd)
             for spec in self.spec.maps:
-                loaded.maps[spec.name] = _checked(given[spec.name], spec) if spec.name in given else self._map(spec)
+                loaded.maps[spec.name] = self._given_or_new(spec, given)
                 fd = loaded.maps[spec.name].fd
                 self.references["map", spec.name] = Reference(B.BPF_PSEUDO_MAP_FD, fd)
                 self.references["data", spec.name] = Reference(B.BPF_PSEUDO_MAP_VALUE, fd)
@@ -120,6 +123,26 @@ class Loader:
         return [program for program in self.spec.programs if program.name in names]
 
     # Maps
+
+    def _given_or_new(self, spec: MapSpec, given: Mapping[str, LoadedMap]) -> KernelMap:
+        if spec.name in given:
+            return _checked(given[spec.name], spec)
+        path = f"{self.pins}/{spec.name}" if self.pins and spec.pin_by_name else ""
+        if path and os.path.exists(path):
+            adopted = KernelMap.pinned(path)
+            try:
+                return _checked(adopted, spec)
+            except UsageError:
+                adopted.close()
+                raise
+        created = self._map(spec)
+        try:
+            if path:
+                created.pin(path)
+        except BaseException:
+            created.close()
+            raise
+        return created
 
     def _map(self, spec: MapSpec) -> KernelMap:
         inner = self._map(spec.inner) if spec.inner else None
@@ -214,14 +237,19 @@ class Loader:
                               line_info_cnt=len(linked.line_info) // 16)
         if len(self.fd_array) > 1:
             values["fd_array"] = attributes.keep(pack(f"={len(self.fd_array)}i", *self.fd_array))
-        if spec.type in _BTF_TARGET and spec.attach_to:
+        if spec.type in _BTF_TARGET and (spec.attach_to or spec.name in self.replaces):
             self._aim(spec, values)
         return KernelProgram(self._send(spec, attributes, linked), spec)
 
     def _aim(self, spec: ProgramSpec, values: dict[str, int | bytes]) -> None:
-        if spec.type == B.BPF_PROG_TYPE_EXT:
-            raise UsageError(f"program {spec.name!r} replaces a function of another program",
-                             cure="Say which program: Kernel.load_replacement(spec, program, function).")
+        """Name the kernel function, hook or program function that the program is for."""
+        if spec.type == B.BPF_PROG_TYPE_EXT or spec.name in self.replaces:
+            if spec.name not in self.replaces:
+                raise UsageError(f"program {spec.name!r} is for a function of another program",
+                                 cure="Say of which: load(..., replaces={name: (program, function)}).")
+            program, function = self.replaces[spec.name]
+            values.update(attach_prog_fd=program.fd, attach_btf_id=function_type(program.fd, function))
+            return
         type_id, module = self.types.attach_target(spec.type, spec.expected_attach_type, spec.attach_to)
         values["attach_btf_id"] = type_id
         if module:

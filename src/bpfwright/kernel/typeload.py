@@ -6,14 +6,16 @@ Compilers write what no kernel accepts (externs in data sections) and what old o
 from __future__ import annotations
 
 import errno
+import os
 from array import array
-from struct import unpack_from
+from struct import pack, unpack_from
 
-from bpfwright.errors import KernelError
+from bpfwright._abi import bpf as B
+from bpfwright.errors import BtfError, KernelError
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.kernel import sys
 
-__all__ = ["load_types", "rewritten"]
+__all__ = ["function_type", "load_types", "rewritten"]
 
 _EXTERN, _GLOBAL = 2, 1
 
@@ -36,6 +38,21 @@ def load_types(data: bytes, token_fd: int = 0) -> int:
     if failure.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
         raise failure
     return 0
+
+
+def function_type(program_fd: int, name: str) -> int:
+    """The BTF number of a loaded program's function; BtfError when it has none of that name."""
+    number = unpack_from("=I", sys.obj_info(program_fd, 224), 128)[0]
+    if not number:
+        raise BtfError("the program to be replaced has no type information")
+    fd = sys.fd_by_id(B.BPF_BTF_GET_FD_BY_ID, number)
+    try:
+        size = unpack_from("=QI", sys.obj_info(fd, 32))[1]
+        data = bytearray(size)
+        sys.obj_info(fd, 32, pack("=QI", sys.address(data), size))
+    finally:
+        os.close(fd)
+    return Btf(bytes(data)).find(name, Kind.FUNC)
 
 
 def rewritten(btf: Btf, data: bytes, *, old: bool) -> bytes:

@@ -91,12 +91,13 @@ class Machine(Protocol):
     """Where programs run. A hook's `attach` calls what it needs; a machine that lacks it raises NotSupported."""
 
     def load(self, spec: ObjectSpec, *, programs: frozenset[str] | None = None,
-             maps: dict[str, LoadedMap] | None = None) -> LoadedObject:
+             maps: Mapping[str, LoadedMap] | None = None) -> LoadedObject:
         """Create the maps, apply relocations and load the named programs (None: every one with autoload)."""
 
     def link(self, program: LoadedProgram, attach_type: int, *, target: int = 0, flags: int = 0,
-             btf_id: int = 0, iterator_info: bytes = b"", cookie: int = 0) -> Link:
-        """BPF_LINK_CREATE: `target` is an interface index, a cgroup, netns or perf descriptor."""
+             btf_id: int = 0, iterator_info: bytes = b"", cookie: int = 0, extra: bytes = b"") -> Link:
+        """BPF_LINK_CREATE: `target` is an interface index, a cgroup, netns or perf descriptor; `extra` is the attach
+        type's own part of the attributes, where no other argument says it."""
 
     def raw_tracepoint(self, program: LoadedProgram, name: str, cookie: int = 0) -> Link:
         """BPF_RAW_TRACEPOINT_OPEN; `name` is empty for programs that name their target by BTF."""
