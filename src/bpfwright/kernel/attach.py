@@ -109,12 +109,9 @@ def attach_xdp(program: LoadedProgram, interface: str, mode: str) -> Link:
 
 
 def _links_exist() -> bool:
-    """The kernel knows BPF_LINK_CREATE for XDP (5.9): it complains about the descriptor, not about the type."""
-    try:
-        sys.link_create(-1, 1, B.BPF_XDP)
-    except KernelError as error:
-        return error.errno == errno.EBADF
-    return True
+    """The kernel attaches XDP by links (5.9), and so everything else that this file falls back for."""
+    from bpfwright.kernel.features import Features
+    return Features().named("XDP links").works
 
 
 def _xdp_by_netlink(program: LoadedProgram, ifindex: int, flags: int, description: str) -> UndoLink:

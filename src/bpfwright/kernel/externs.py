@@ -157,7 +157,8 @@ def _virtual(name: str) -> int:
         prefix = {"x86_64": "__x64_", "aarch64": "__arm64_", "s390x": "__s390x_", "riscv64": "__riscv_"}
         return int(bool(symbol_address(prefix.get(os.uname().machine, "__") + "sys_bpf")))
     if name == "LINUX_HAS_BPF_COOKIE":
-        return int(kernel_version() >= 0x050F00)
+        from bpfwright.kernel.features import Features
+        return int(Features().named("perf links").works)
     return 0
 
 
