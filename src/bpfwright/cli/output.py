@@ -20,13 +20,14 @@ Cell = str | int | float | bool | None
 class Column(NamedTuple):
     """A column: its name in JSON and CSV, its head in tables.
 
-    `right` aligns numbers there, `grouped` puts commas into large ones.
+    `right` aligns numbers there, `grouped` puts commas into large ones, `empty` stands for a missing value.
     """
 
     name: str
     head: str
     right: bool = False
     grouped: bool = False
+    empty: str = "-"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +80,7 @@ def _csv(columns: Sequence[Column], rows: Iterable[Mapping[str, Cell]], to: Text
 
 def _table(columns: Sequence[Column], rows: Iterable[Mapping[str, Cell]], to: TextIO) -> None:
     lines = [[column.head for column in columns]]
-    lines += [[_text(row.get(column.name), column.grouped) for column in columns] for row in rows]
+    lines += [[_text(row.get(column.name), column) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         cells = [cell.rjust(width) if column.right else cell.ljust(width)
@@ -91,16 +92,16 @@ def _named(columns: Sequence[Column], row: Mapping[str, Cell]) -> dict[str, Cell
     return {column.name: row.get(column.name) for column in columns}
 
 
-def _text(value: Cell, grouped: bool) -> str:
+def _text(value: Cell, column: Column) -> str:
     match value:
         case None:
-            return "-"
+            return column.empty
         case bool():
             return "yes" if value else "no"
         case float():
             return f"{value:,.2f}"
         case int():
-            return f"{value:,}" if grouped else str(value)
+            return f"{value:,}" if column.grouped else str(value)
     return value
 
 
