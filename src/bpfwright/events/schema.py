@@ -35,11 +35,12 @@ class Schema:
     ['pid', 'latency', 'path']
     """
 
-    __slots__ = ("columns", "ctype", "size")
+    __slots__ = ("_get", "columns", "ctype", "size")
 
     def __init__(self, record: Any) -> None:
         self.ctype = ctype_of(record)
         self.size = self.ctype.size
+        self._get = self.ctype.cls.view if isinstance(self.ctype, RecordType) else self.ctype.get
         if isinstance(self.ctype, RecordType) and not self.ctype.cls.__union__:
             self.columns = tuple(_fields("", self.ctype, 0))
         else:
@@ -49,7 +50,7 @@ class Schema:
         """The record that these bytes hold, frozen; what is missing at the end reads as zero."""
         if len(data) < self.size:
             data = data.ljust(self.size, b"\0")
-        return self.ctype.get(data, 0, True)
+        return self._get(data, 0, True)
 
     def key(self) -> str:
         """What two schemas share when the same code decodes both."""
