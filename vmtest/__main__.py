@@ -24,6 +24,8 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     unknown = [name for name in chosen.kernels if name not in (*kernels.SERIES, "host")]
     if unknown:
         parser.error(f"no kernel {unknown[0]}: there are {' '.join(kernels.SERIES)} and host")
+    if chosen.record and chosen.match:
+        parser.error("--record keeps all results of a kernel: leave -k out")
     chosen.kernels = chosen.kernels or list(kernels.SERIES)
     return chosen
 

@@ -30,7 +30,7 @@ def record(series: str, release: str, results: Iterable[Result], cases: Iterable
     by_name = {result.case: result for result in results}
     rows = {case.name: {"hook": case.hook, "title": case.title, "verdict": by_name[case.name].verdict,
                         "why": next(iter(by_name[case.name].detail.splitlines()), "")}
-            for case in cases if case.name in by_name}
+            for case in cases if case.name in by_name and case.hook}
     RECORDS.mkdir(exist_ok=True)
     content = json.dumps({"release": release, "cases": rows}, indent=1, sort_keys=True)
     (RECORDS / f"{series}.json").write_text(content + "\n")

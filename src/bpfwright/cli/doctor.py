@@ -18,7 +18,7 @@ from bpfwright.kernel import mounts, perf
 from bpfwright.kernel.explain import MAP_TYPES, PROGRAM_TYPES, missing_capabilities
 from bpfwright.kernel.features import ATTACH_TYPES, Features, Verdict
 
-__all__ = ["EXAMPLES", "arguments", "run"]
+__all__ = ["EXAMPLES", "Finding", "arguments", "findings", "run"]
 
 EXAMPLES = (
     "bpfwright doctor               everything",
@@ -84,12 +84,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    findings = [finding for finding in _all() if _asked(finding, chosen)]
+    found = [finding for finding in findings() if _asked(finding, chosen)]
     with destination(chosen) as to:
-        write(chosen, COLUMNS, (finding.row() for finding in findings), to=to)
+        write(chosen, COLUMNS, (finding.row() for finding in found), to=to)
         if chosen.format == "table":
-            working = sum(finding.works for finding in findings)
-            to.write(f"\n{working} of {len(findings)} work on Linux {os.uname().release}.\n")
+            working = sum(finding.works for finding in found)
+            to.write(f"\n{working} of {len(found)} work on Linux {os.uname().release}.\n")
     return 3 if missing_capabilities() else 0
 
 
@@ -99,7 +99,8 @@ def _asked(finding: Finding, chosen: argparse.Namespace) -> bool:
     return named and not (chosen.broken and finding.works)
 
 
-def _all() -> Iterator[Finding]:
+def findings() -> Iterator[Finding]:
+    """Everything, in the order of the report."""
     yield from _privilege()
     yield from _mounts()
     yield from _hooks()
