@@ -6,16 +6,25 @@ import re
 __all__ = ["CURES", "cure_for"]
 
 CURES: tuple[tuple[str, str], ...] = (
-    (r"map_value_or_null|R\d+ (?:invalid mem access|pointer arithmetic on) '?(?:map_value|mem|sock|ringbuf_mem|ptr)\w*"
-     r"_or_null", "Check the pointer for None before using it: a lookup may find nothing."),
+    (r"map_value_or_null|R\d+ (?:invalid mem access|pointer arithmetic on) '?\w+_or_null",
+     "Check the pointer for None before using it: a lookup may find nothing."),
     (r"invalid access to packet|outside of the packet",
      "Check that the packet is long enough (pointer + size <= data_end) before reading, in the same expression form."),
+    (r"Possibly NULL pointer|may be NULL", "Check the pointer for None before passing it on."),
+    (r"div by zero|mod by zero", "The divisor is the constant 0: nothing was meant by it."),
+    (r"invalid shift", "A shift by the width of the number or more: shift by less."),
+    (r"spin_unlock is missing|unlock", "The lock is still held on this path: unlock it (or use a with block) first."),
+    (r"math between .* pointer and register with unbounded",
+     "The index may be negative or too large: use an unsigned type, and compare it with the array's length first."),
+    (r"Arg#\d+ type \w+ in \w+\(\) is not supported|Caller passes invalid args|arg#\d+ .*global",
+     "This kernel takes only numbers and simple pointers as arguments of global functions: make the function static."),
     (r"invalid access to map value|min value is outside of the allowed memory range|max value is outside",
      "Bound the index before using it: compare it with the array's length, or mask it."),
     (r"unbounded memory access|R\d+ unbounded|make sure to bounds check",
      "Give the size or index an upper bound before this line, for example with min() or `& mask`."),
     (r"R\d+ min value is negative", "The number may be negative: use an unsigned type, or check that it is >= 0."),
-    (r"invalid (?:indirect )?(?:read|access)(?: from)? stack|invalid read from stack",
+    (r"invalid indirect access to stack", "The size goes beyond the variable on the stack: pass at most its own size."),
+    (r"invalid (?:indirect )?read from stack|invalid access from stack",
      "Part of this stack memory was never written: initialise the whole variable, padding included."),
     (r"invalid write to stack|stack depth|invalid stack|off=-?\d+ size=\d+ .*stack",
      "The stack is 512 bytes over all nested calls: keep large data in a map."),

@@ -1,6 +1,7 @@
 """Loads an object: type information, maps, then each program linked, relocated and checked by the verifier."""
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from struct import pack
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelObject", "Loader"]
 
-_FIRST_LOG, _LAST_LOG = 1 << 16, 1 << 28
+_FIRST_LOG, _LAST_LOG = 1 << 16, (1 << 24) - 1     # old kernels take no larger log
 _BTF_TARGET = frozenset({B.BPF_PROG_TYPE_TRACING, B.BPF_PROG_TYPE_LSM, B.BPF_PROG_TYPE_EXT})
 _STORAGE = frozenset({B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
                       B.BPF_MAP_TYPE_CGRP_STORAGE})
@@ -261,19 +262,31 @@ class Loader:
         except KernelError as error:
             failure = error
         # Only now the log: with level 1 and a small buffer the kernel fails good programs (ENOSPC).
-        size, log = _FIRST_LOG, bytearray()
-        while size <= _LAST_LOG:
-            log = bytearray(size)
-            try:
-                return attributes.send(1, log)      # the first failure may have been a passing one
-            except KernelError as error:
-                if error.errno != 28:
-                    failure = error
-                    break
-            size *= 4
-        text = log.partition(b"\0")[0].decode("utf-8", "replace")
+        fd, text = _logged(attributes, 1)
+        if fd < 0 and "R10=fp0" not in text and text:
+            # Kernels before 5.14 keep what they knew of registers for level 2.
+            fd, detailed = _logged(attributes, 2)
+            text = detailed if "\nprocessed " in detailed else text
+        if fd >= 0:
+            return fd       # the first failure was a passing one
         poisoned = self._relocator.poisoned if self._relocator else {}
         raise load_error(spec, failure, text, linked, self.functions, poisoned)
+
+
+def _logged(attributes: sys.ProgramLoad, level: int) -> tuple[int, str]:
+    """(-1, the log), or the descriptor should the load succeed now."""
+    size, text = _FIRST_LOG, ""
+    while size <= _LAST_LOG:
+        log = bytearray(size)
+        try:
+            return attributes.send(level, log), ""
+        except KernelError as error:
+            text = log.partition(b"\0")[0].decode("utf-8", "replace")
+            # Since 6.4 a full log keeps its end, which is the part that matters.
+            if error.errno != errno.ENOSPC or "\nprocessed " in text:
+                break
+        size = min(size * 4, _LAST_LOG) if size < _LAST_LOG else _LAST_LOG + 1
+    return -1, text
 
 
 def _checked(given: LoadedMap, spec: MapSpec) -> KernelMap:

@@ -1,6 +1,8 @@
 """A refused program: finds the source line, what the verifier knew there and the likely cure."""
 from __future__ import annotations
 
+import errno
+
 from bpfwright.formats.btf.relocate import POISON
 from bpfwright.errors import BpfwrightError, KernelError, VerifierError
 from bpfwright.kernel.cures import cure_for
@@ -15,6 +17,8 @@ def load_error(spec: ProgramSpec, failure: KernelError, log: str, linked: Linked
                functions: dict[str, Function], poisoned: dict[tuple[str, int], str]) -> BpfwrightError:
     """The error of a load: VerifierError when the verifier spoke, an explanation of the errno otherwise."""
     verdict = parse(log)
+    if not verdict.reason and log and failure.errno == errno.E2BIG:
+        verdict = verdict._replace(reason="BPF program is too large")       # the log ended before the verifier did
     if not verdict.reason:
         from bpfwright.kernel.explain import program_error
         return program_error(spec, failure)

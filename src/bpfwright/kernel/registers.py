@@ -10,6 +10,7 @@ _WORDS = (
     ("ctx", "the context"), ("pkt_end", "the packet's end"), ("pkt_meta", "the packet's metadata"),
     ("pkt", "a pointer into the packet"), ("fp", "a pointer to the stack"),
     ("sock_or_null", "a socket, or None"), ("sock", "a socket"), ("tcp_sock", "a TCP socket"),
+    ("alloc_mem_or_null", "a reserved record, or None"), ("alloc_mem", "a reserved record"),
     ("ringbuf_mem_or_null", "a reserved record, or None"), ("ringbuf_mem", "a reserved record"),
     ("mem_or_null", "memory, or None"), ("mem", "memory"), ("rdonly_mem", "read-only memory"),
     ("trusted_ptr_or_null", "a kernel pointer, or None"), ("trusted_ptr", "a kernel pointer that is held"),
@@ -18,6 +19,8 @@ _WORDS = (
     ("ptr", "a kernel pointer"), ("func", "a function"), ("percpu", "per-CPU memory"), ("arena", "arena memory"),
     ("scalar", "a number"), ("inv", "a number"),
 )
+# Bounds that are equal are chained: `smax=umax=255`.
+_FACTS = re.compile(r"\b((?:[a-z_][\w]*=)*[a-z_]\w*)=(-?(?:0x[0-9a-f]+|\d+)|\([^()]*\))")
 _NUMBER = re.compile(r"^(?:P)?(-?\d+|0x[0-9a-f]+)$")
 
 
@@ -34,7 +37,7 @@ def describe(state: str) -> str:
     words = next((text for key, text in _WORDS if name == key or re.fullmatch(key + r"[-_\w]*[+-]?\d*", name)), None)
     if words is None:
         return plain
-    facts = dict(re.findall(r"(\w+)=(-?\w+)", inside))
+    facts = {name: value for names, value in _FACTS.findall(inside) for name in names.split("=")}
     if words == "a number":
         return _number(facts)
     parts = [words]
@@ -47,14 +50,34 @@ def describe(state: str) -> str:
         parts.append(f"with {facts.get('r', '0')} bytes of it checked")
     if "vs" in facts:
         parts.append(f"of {facts['vs']} bytes")
-    if "umax" in facts or "umax_value" in facts:
-        parts.append(f"plus a number up to {facts.get('umax') or facts['umax_value']}")
+    most = _plain(facts, "umax")
+    if most is not None:
+        parts.append(f"plus a number up to {most}")
     return ", ".join(parts)
 
 
 def _number(facts: dict[str, str]) -> str:
-    low = facts.get("smin") or facts.get("smin_value") or facts.get("umin") or facts.get("umin_value")
-    high = facts.get("smax") or facts.get("smax_value") or facts.get("umax") or facts.get("umax_value")
+    low = _signed(facts, "smin")
+    high = _signed(facts, "smax")
+    if low is None:
+        low = _plain(facts, "umin")
+    if high is None or (low is not None and low >= 0):
+        high = _plain(facts, "umax") if _plain(facts, "umax") is not None else high
+    if low is None and high is not None and _plain(facts, "umax") is not None:
+        low = 0
     if low is None and high is None:
         return "a number of any value"
-    return f"a number from {low if low is not None else 0 if 'umax' in facts else '?'} to {high or 'any'}"
+    if high is None:
+        return f"a number from {low}"
+    return f"a number from {low} to {high}" if low is not None else f"a number up to {high}"
+
+
+def _plain(facts: dict[str, str], name: str) -> int | None:
+    text = facts.get(name) or facts.get(f"{name}_value")
+    return int(text, 0) if text else None
+
+
+def _signed(facts: dict[str, str], name: str) -> int | None:
+    """The kernel writes negative bounds in hexadecimal as if they were not signed."""
+    value = _plain(facts, name)
+    return value - (1 << 64) if value is not None and value >> 63 == 1 else value

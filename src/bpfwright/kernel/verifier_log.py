@@ -35,8 +35,13 @@ _PROCESSED = re.compile(r"^processed (\d+) insns")
 _AT = re.compile(r"\b(?:insn|instruction|at|@)\s*#?(\d+)\b")
 _NOISE = re.compile(r"^(?:verification time|stack depth|processed \d+|mark_precise|regs=|parent |last_idx|func#\d|"
                     r"propagating|from \d+ to \d+|max_states|peak_states|Live regs|Validating |Func#|"
-                    r"\s*\d+: safe|caller:|callee:|returning from|to caller|BTF |insns_processed|  [. 0-9]+\s)")
-_FIELD = re.compile(r"^\s*(Reason|At|Suggestion|Where|Hint|Source)\s*:\s*(.*)$", re.IGNORECASE)
+                    r"\s*\d+: (?:safe|\()|cur state:|old state:|"
+                    r"caller:|callee:|returning from|to caller|BTF |insns_processed|  [. 0-9]+\s)")
+_HEADING = re.compile(r"^([A-Z][A-Za-z ]*):\s*(.*)$")
+_PLACE = re.compile(r"^  (\S+) @ (.+):(\d+):\d+$")
+_MARK = re.compile(r"^\s*>>>\s*(\d+) \| (?:\([0-9a-f]{2}\) )?(.*)$")
+_POINTER = re.compile(r"^\s*\|\s+\^-- (\w+): (.*)$")
+_POINTED = re.compile(r"^\s*\|\s{4,}(\S.*)$")
 _USED = re.compile(r"\b[rw](\d+)\b")
 
 
@@ -56,7 +61,8 @@ def _merged(plain: Verdict, told: Verdict) -> Verdict:
     """What the report says, and what the text before it says where the report is silent."""
     place = told if told.line else plain
     return Verdict(told.reason or plain.reason, told.instruction if told.instruction >= 0 else plain.instruction,
-                   plain.text, plain.state, place.file, place.line, place.source, told.suggestion, plain.processed)
+                   told.text or plain.text, told.state or plain.state, place.file, place.line, place.source,
+                   told.suggestion, plain.processed)
 
 
 class _Walk:
@@ -135,25 +141,75 @@ def _registers(text: str) -> dict[str, str]:
 
 
 def _structured(log: str) -> Verdict | None:
-    """The structured report: what follows the last line that announces a failed verification."""
+    """The report of Linux 7.3: headings at the margin, the place with marked source and instruction beneath `At`, what
+    led to it beneath `Causal path`."""
     at = log.rfind("Verification failed")
     if at < 0:
         return None
-    fields: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in log[at:].splitlines()[1:]:
-        found = _FIELD.match(line)
+    parts = _parts(log[at:].splitlines()[1:])
+    place = _places(parts.get("At", []))
+    first = place[0] if place else _Place()
+    path = tuple((f"line {step.line}" if step.line else "before", step.note)
+                 for step in _places(parts.get("Causal path", [])) if step.note)
+    return Verdict(_sentence(parts.get("Reason", [])), first.instruction, first.text, path[:6], first.file, first.line,
+                   first.source, _sentence(parts.get("Suggestion", [])))
+
+
+def _parts(lines: list[str]) -> dict[str, list[str]]:
+    """The lines beneath each heading."""
+    parts: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in lines:
+        if line.startswith("processed "):
+            break
+        heading = _HEADING.match(line)
+        if heading:
+            current = parts.setdefault(heading[1], [])
+            if heading[2]:
+                current.append(heading[2])
+        else:
+            current.append(line)
+    return parts
+
+
+def _sentence(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+class _Place:
+    """One place of the report: `function @ file:line:column`, its marked lines and what the caret says."""
+
+    __slots__ = ("file", "instruction", "line", "note", "source", "text")
+
+    def __init__(self, file: str = "", line: int = 0) -> None:
+        self.file, self.line = file, line
+        self.source = self.text = self.note = ""
+        self.instruction = -1
+
+
+def _places(lines: list[str]) -> list[_Place]:
+    places: list[_Place] = []
+    in_source = pointing = False
+    for line in lines:
+        found = _PLACE.match(line)
         if found:
-            current = fields.setdefault(found[1].lower(), [])
-            if found[2]:
-                current.append(found[2].strip())
-        elif not line.strip() or line.startswith("processed "):
-            current = None
-        elif current is not None:
-            current.append(line.strip())
-    place = " ".join(fields.get("at", fields.get("where", ())))
-    number = re.search(r"\binsn(?:struction)?\s*#?(\d+)", place) or re.search(r"^\s*#?(\d+)\b", place)
-    file = re.search(r"(\S+\.\w+):(\d+)", place)
-    return Verdict(" ".join(fields.get("reason", ())), int(number[1]) if number else -1,
-                   file=file[1] if file else "", line=int(file[2]) if file else 0,
-                   suggestion=" ".join(fields.get("suggestion", fields.get("hint", ()))))
+            places.append(_Place(found[2], int(found[3])))
+        if not places:
+            if "Instruction context" not in line:
+                continue
+            places.append(_Place())         # a program without line info has no `function @ file` line
+        place = places[-1]
+        if line.strip().endswith("context:"):
+            in_source = "Source" in line
+        marked, note = _MARK.match(line), _POINTER.match(line)
+        if marked and in_source:
+            place.source = marked[2].strip()
+        elif marked:
+            place.instruction, place.text = int(marked[1]), marked[2].strip()
+        more = _POINTED.match(line) if pointing else None
+        pointing = bool(note or more)
+        if note:
+            place.note = note[2]
+        elif more:
+            place.note += " " + more[1]
+    return places

@@ -9,6 +9,7 @@ from bpfwright.formats.btf import Btf, Kind
 from bpfwright.formats.elf import Elf, ElfRelocation, Section
 from bpfwright.objfile.extension import Extension
 from bpfwright.objfile.maps import btf_maps, data_map, is_data_section, legacy_maps, values_offset
+from bpfwright.objfile.may_goto import rewrite_may_goto
 from bpfwright.objfile.sections import section_row
 from bpfwright.spec.objects import (
     CoreRelocation,
@@ -182,7 +183,8 @@ class _Reader:
                 raise RelocationError("a relocation inside an instruction", offset=entry.offset)
             refs[index] = self._relocation(span, insns, index, entry)
         self._local_calls(span, insns, refs)
-        return Function(span.name, insns, tuple(refs[index] for index in sorted(refs)),
+        code = rewrite_may_goto(insns, self.elf.big_endian)
+        return Function(span.name, code, tuple(refs[index] for index in sorted(refs)),
                         is_global=span.is_global, weak=span.weak)
 
     def _relocation(self, span: _Span, insns: bytes, index: int, entry: ElfRelocation) -> Relocation:
@@ -231,11 +233,10 @@ class _Reader:
     def _local_calls(self, span: _Span, insns: bytes, refs: dict[int, Relocation]) -> None:
         """Calls inside one section carry no relocation."""
         index, end = 0, len(insns) // 8
-        pseudo = PSEUDO_CALL if self.elf.big_endian else PSEUDO_CALL << 4
+        mask, pseudo = (0x0F, PSEUDO_CALL) if self.elf.big_endian else (0xF0, PSEUDO_CALL << 4)
         while index < end:
             opcode = insns[8 * index]
-            if opcode == CALL and index not in refs and insns[8 * index + 1] & (0x0F if self.elf.big_endian else 0xF0) \
-                    == pseudo:
+            if opcode == CALL and index not in refs and insns[8 * index + 1] & mask == pseudo:
                 imm = unpack_from(self.order + "i", insns, 8 * index + 4)[0]
                 target = span.start + 8 * (index + 1 + imm)
                 refs[index] = Relocation(index, "call", self._function_at(
@@ -301,21 +302,38 @@ class _Notes:
 
 
 def _with_section_sizes(elf: Elf, raw: bytes) -> bytes:
-    """BTF whose data sections say their sizes and offsets; compilers leave both to the loader."""
+    """BTF whose data sections say their sizes and offsets; compilers leave both to the loader.
+
+    A variable that the compiler moved to another section (constants that it merges) is taken out of the list: the
+    kernel refuses all of the type information for one that overlaps another.
+    """
     btf = Btf(raw)
     places = {(symbol.section, symbol.name): symbol.value for symbol in elf.symbols if symbol.section}
     order = ">" if elf.big_endian else "<"
-    patched = bytearray(raw)
-    header_len, types_at = unpack_from(order + "II", raw, 4)
+    header_len, types_at, types_len, strings_at, strings_len = unpack_from(order + "5I", raw, 4)
+    start, done, pieces = header_len + types_at, header_len + types_at, [raw[:header_len + types_at]]
     for type_id in btf.ids():
         section = elf.section(btf.name(type_id)) if btf.kind(type_id) == Kind.DATASEC else None
         if section is None:
             continue
-        at = header_len + types_at + 4 * btf.word_offset(type_id)
+        at = start + 4 * btf.word_offset(type_id)
+        size = btf.size(type_id) or section.size
         entries = sorted((places.get((section.index, btf.name(variable.type_id)), variable.offset), variable.type_id,
                           variable.size) for variable in btf.variables(type_id))
-        Struct(order + "I").pack_into(patched, at + 8, btf.size(type_id) or section.size)
-        for offset, variable_id, size in entries:
-            at += 12
-            Struct(order + "III").pack_into(patched, at, variable_id, offset, size)
-    return bytes(patched)
+        kept, end = [], 0
+        for offset, variable_id, length in entries:
+            if end <= offset and offset + length <= size:
+                kept.append(Struct(order + "III").pack(variable_id, offset, length))
+                end = offset + length
+        name, info = unpack_from(order + "II", raw, at)
+        pieces += [raw[done:at], Struct(order + "III").pack(name, info & ~0xFFFF | len(kept), size), *kept]
+        done = at + 12 + 12 * len(entries)
+    types_end = start + types_len
+    pieces.append(raw[done:types_end])
+    shrunk = types_end - sum(map(len, pieces))
+    if not shrunk:
+        return b"".join(pieces) + raw[types_end:]
+    strings = raw[header_len + strings_at:header_len + strings_at + strings_len]
+    header = Struct(order + "5I").pack(header_len, types_at, types_len - shrunk, types_at + types_len - shrunk,
+                                       strings_len)
+    return raw[:4] + header + b"".join(pieces)[24:] + strings
