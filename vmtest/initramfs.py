@@ -42,7 +42,6 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 ln -sf /proc/self/fd /dev/fd
 mount -t tmpfs tmpfs /run
-mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t securityfs sec /sys/kernel/security
 mount -t debugfs dbg /sys/kernel/debug
 mount -t tracefs trc /sys/kernel/tracing

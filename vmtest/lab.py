@@ -89,10 +89,12 @@ def run_kernel(kernel: kernels.KernelImage, cases: list[Case], folder: Path, rep
         elif outcome.status != 0 or len(progress.results) == seen:
             deaths += 1
             print(f"vmtest: {kernel.series}: the guest did not come up (try {deaths})", file=sys.stderr)
-            if deaths == BOOTS or outcome.timed_out:
-                tail = f"the guest did not run its tests\n{outcome.console}\n{outcome.stderr}"
+            # A guest that came up and failed by itself would do so again.
+            if deaths == BOOTS or outcome.timed_out or outcome.status is not None:
+                tail = f"\n{outcome.console}\n{outcome.stderr}"
                 for name in todo[len(progress.results) - seen:]:
-                    progress.finish(Result(name, "died", 0.0, tail))
+                    progress.finish(Result(name, "died", 0.0, f"the guest did not run its tests{tail}"))
+                    tail = " (see above)"
     return KernelRun(kernel.series, kernel.release, progress.results, time.monotonic() - started)
 
 
