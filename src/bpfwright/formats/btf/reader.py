@@ -6,7 +6,6 @@ its offset in the words, and a walk over the records before it: no dictionary of
 """
 from __future__ import annotations
 
-import mmap
 import sys
 from array import array
 from bisect import bisect_left
@@ -106,7 +105,7 @@ class Btf:
     """Type information: a file's, a module's (with `base`, the kernel's), or an object's.
 
     Types are numbers, as in the format; 0 is void. Methods answer questions about a number and raise BtfError when
-    there is no such type. `data` is bytes or a mapping; it stays referenced.
+    there is no such type.
 
         >>> kernel = Btf.open("/sys/kernel/btf/vmlinux")
         >>> [member.name for member in kernel.members(kernel.find("list_head", Kind.STRUCT))]
@@ -116,7 +115,7 @@ class Btf:
     __slots__ = ("_data", "_first_string", "_names", "_next_word", "_offsets", "_steps", "_strings", "_words",
                  "_words_at", "base", "big_endian", "first_id")
 
-    def __init__(self, data: bytes | mmap.mmap, base: Btf | None = None) -> None:
+    def __init__(self, data: bytes, base: Btf | None = None) -> None:
         header = data[:24]
         if len(header) < 24:
             raise BtfError("too short for BTF", why=f"{len(header)} bytes; a header has 24")
@@ -132,10 +131,10 @@ class Btf:
         if type_len % 4:
             raise BtfError("malformed BTF", why="the type section is no whole number of words")
         words = array("I")
-        words.frombytes(data[types_at:types_at + type_len])
+        words.frombytes(memoryview(data)[types_at:types_at + type_len])
         if self.big_endian != (sys.byteorder == "big"):
             words.byteswap()
-            self._data: bytes | mmap.mmap = words.tobytes()
+            self._data: bytes = words.tobytes()
             self._words_at = 0
         else:
             self._data = data
@@ -156,15 +155,10 @@ class Btf:
 
     @classmethod
     def open(cls, path: str, base: Btf | None = None) -> Btf:
-        """Map a file of raw BTF. Mapped, not read: pages that are never asked for cost nothing."""
+        """Read a file of raw BTF. Not mapped: Python's mmap would hold a descriptor for as long as the types live."""
         try:
-            with open(path, "rb") as file:
-                # MAP_PRIVATE: sysfs refuses shared mappings of BTF.
-                data: bytes | mmap.mmap
-                try:
-                    data = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-                except (OSError, ValueError, AttributeError):
-                    data = file.read()      # kernels before 6.16 do not map it
+            with open(path, "rb", buffering=0) as file:
+                data = file.read()
         except OSError as error:
             raise BtfError(f"cannot read {path}", why=error.strerror or str(error),
                            cure="A kernel without CONFIG_DEBUG_INFO_BTF has none.") from error
