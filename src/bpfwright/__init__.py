@@ -1,1 +1,37 @@
 """eBPF for Python, whole."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bpfwright.helpers import exists as exists, log as log, subprogram as subprogram
+    from bpfwright.kernel import Kernel as Kernel
+    from bpfwright.session import attach as attach, load as load, run as run
+    from bpfwright.types import (
+        Atomic as Atomic, Config as Config, CUnion as CUnion, L as L, SpinLock as SpinLock, Struct as Struct,
+        array as array, be16 as be16, be32 as be32, be64 as be64, bits as bits, char as char, i8 as i8, i16 as i16,
+        i32 as i32, i64 as i64, ptr as ptr, shared as shared, u8 as u8, u16 as u16, u32 as u32, u64 as u64,
+    )
+
+__version__ = "0.1.0"
+
+_FILES = {
+    "exists": "helpers", "log": "helpers", "subprogram": "helpers", "Kernel": "kernel", "attach": "session",
+    "load": "session", "run": "session",
+    **dict.fromkeys(("Atomic", "CUnion", "Config", "L", "SpinLock", "Struct", "array", "be16", "be32", "be64", "bits",
+                     "char", "i16", "i32", "i64", "i8", "ptr", "shared", "u16", "u32", "u64", "u8"), "types"),
+}
+__all__ = list(_FILES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+    value: object = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

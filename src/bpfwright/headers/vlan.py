@@ -14,6 +14,7 @@ class Vlan(Header):
     """A tag; `vid` is the VLAN, `protocol` the EtherType of what follows."""
 
     follows = (Link(Ethernet, "protocol", _TAGS), Link(None, "protocol", _TAGS))
+    most = 2
     priority: bits[be16, L[3]] = 0
     drop_eligible: bits[be16, L[1]] = 0
     vid: bits[be16, L[12]] = 0

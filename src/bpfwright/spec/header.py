@@ -163,6 +163,7 @@ class Header(Record):
     checksum_rule: ClassVar[Checksum | None] = None
     option_list: ClassVar[Options[Any] | None] = None
     tail_name: ClassVar[str] = ""
+    most: ClassVar[int] = 8  # how many repeating headers a program's look-up walks before it gives up
 
     def __init_subclass__(cls) -> None:
         cls._declare(caller_namespaces(defining_frame(1)))

@@ -37,7 +37,8 @@ class LoadedProgram(Protocol):
 
 
 class LoadedMap(Protocol):
-    """A map in a machine, in bytes; types live above it."""
+    """A map in a machine, in bytes; types live above it. `value_size` counts the values of all CPUs, where there are
+    several."""
 
     spec: MapSpec
     fd: int
@@ -45,6 +46,8 @@ class LoadedMap(Protocol):
     @property
     def id(self) -> int:
         """The machine's number for it."""
+
+    value_size: int
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None: ...
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None: ...

@@ -1,0 +1,1 @@
+"""Hook points, one file each."""

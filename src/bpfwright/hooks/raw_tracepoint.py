@@ -1,0 +1,74 @@
+"""Raw tracepoints: the kernel's own trace events with their arguments as they are passed, typed by BTF."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Concatenate
+
+from bpfwright.errors import UsageError
+from bpfwright.hooks import _arguments
+from bpfwright.spec.dialect import Operation
+from bpfwright.spec.meaning import NOTHING
+from bpfwright.spec.program import BoundProgram, Result, Target
+from bpfwright.spec.program import Context as _Context
+
+__all__ = ["Context", "Event", "program"]
+
+
+class Event(Target):
+    """A trace event by its name alone, as in `sched_process_exit`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Context(_Context):
+    """The arguments come as parameters of the function."""
+
+    __operations__: ClassVar[dict[str, Operation]] = {}
+
+
+class _Hook:
+    """BPF_PROG_TYPE_TRACING with BPF_TRACE_RAW_TP: arguments are typed by the kernel's BTF (since 5.5), loads direct.
+
+    With `btf=False`, BPF_PROG_TYPE_RAW_TRACEPOINT (since 4.17): kernel structs are then read by probe reads.
+    """
+
+    name = "raw_tracepoint"
+    type = 26
+
+    def section(self, program: Any) -> str:
+        return f"{'tp_btf' if program.options['btf'] else 'raw_tp'}/{program.options['event']}"
+
+    def expected_attach_type(self, program: Any) -> int:
+        return 23 if program.options["btf"] else 0
+
+    def parameters(self, program: Any, annotations: list[Any]) -> list[Any]:
+        return _arguments.meanings(Context, annotations, trusted=program.options["btf"])
+
+    def result(self, program: Any) -> Any:
+        return NOTHING
+
+    def enter(self, builder: Any, program: Any, meanings: list[Any]) -> list[Any]:
+        return _arguments.enter(builder, meanings)
+
+    def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
+        return machine.raw_tracepoint(loaded, "" if program.options["btf"] else target.name)
+
+    def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
+        if program.options["btf"]:
+            raise UsageError("the kernel does not run BTF tracepoints on made-up arguments",
+                             cure="Test with btf=False, or in Userspace().")
+        words = b"".join((int(word) & (1 << 64) - 1).to_bytes(8, "little") for word in given)
+        return Result(loaded.test_run(context=words), None, [])
+
+
+HOOK = _Hook()
+
+
+def program(event: str, *, btf: bool = True) -> Callable[
+        [Callable[Concatenate[Context, ...], None]], BoundProgram[Event, tuple[Any, ...], None]]:
+    """A program at a raw tracepoint: `@raw_tracepoint.program("sched_process_exit")`. Parameters follow TP_PROTO."""
+    def take(function: Any) -> Any:
+        return BoundProgram(HOOK, function, Event(event), event=event, btf=btf)
+
+    return take

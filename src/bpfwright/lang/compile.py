@@ -1,0 +1,159 @@
+"""Programs to one object file: captured, looked up in the cache, or checked, lowered, emitted and sent to LLVM."""
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bpfwright import _cache, _llvm
+from bpfwright.errors import CompileError, CompilerCrash, UsageError
+from bpfwright.lang.capture import Captures
+from bpfwright.lang.target import Target
+from bpfwright.spec.program import Program
+from bpfwright.types import is_shared
+from bpfwright.types.config import Config
+
+__all__ = ["Compiled", "compile_programs", "llvm_text"]
+
+FORMAT = 1  # of what is cached: raise it when the compiler's output changes
+
+
+class Compiled:
+    """An object file and what its names stand for on the Python side.
+
+    `maps`: declarations by their name in the object; `shared`: (struct, offset in the shared data); `lost`: offsets
+    of the counters by map name; `logs`: forms of log lines; `config`: members and their offsets.
+    """
+
+    __slots__ = ("elf", "logs", "lost", "maps", "programs", "shared")
+
+    def __init__(self, elf: bytes, programs: dict[str, str], maps: dict[str, Any], shared: list[tuple[Any, int]],
+                 lost: dict[str, int], logs: list[Any]) -> None:
+        self.elf = elf
+        self.programs = programs
+        self.maps = maps
+        self.shared = shared
+        self.lost = lost
+        self.logs = logs
+
+
+def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
+                     config: dict[type[Config], Config] | None = None, *, cached: bool = True) -> Compiled:
+    """Compile programs into one object. Raises CompileError with line and caret."""
+    captures = Captures([program.function for program in programs])
+    captures.configs.update(config or {})
+    cache = _cache.default()
+    key = ""
+    if cached:
+        hooks = "\n".join(f"{p.name} {p.hook.section(p)} {sorted((k, repr(v)) for k, v in p.options.items())}"
+                          for p in programs)
+        configs = "\n".join(sorted(repr(c) for c in captures.configs.values()))
+        key = captures.digest(str(FORMAT), hooks, configs, repr((target.cpu, sorted(target.features), target.opt)),
+                              _version(), _llvm.version())
+        found = cache.get(key)
+        if found is not None:
+            return _thaw(found, captures)
+    unit, names = _lower(programs, target, captures)
+    elf = _assemble(unit.text(), target, programs)
+    facts = {
+        "programs": names,
+        "maps": {name: captures.objects.index(declared) for name, declared in unit.maps.items()},
+        "shared": [[captures.objects.index(o), unit.shared.known[id(o)]] for o in captures.objects
+                   if is_shared(o) and id(o) in unit.shared.known],
+        "lost": unit.lost,
+        "logs": unit.logs,
+    }
+    frozen = json.dumps(facts).encode() + b"\0" + elf
+    if cached:
+        cache.put(key, frozen)
+    return _thaw(frozen, captures)
+
+
+def llvm_text(programs: list[Program[Any, Any, Any]], target: Target) -> str:
+    """LLVM's text of the programs, for people."""
+    captures = Captures([program.function for program in programs])
+    text: str = _lower(programs, target, captures)[0].text()
+    return text
+
+
+def _version() -> str:
+    from bpfwright import __version__
+    return __version__
+
+
+def _thaw(frozen: bytes, captures: Captures) -> Compiled:
+    head, _, elf = frozen.partition(b"\0")
+    facts = json.loads(head)
+    objects = captures.objects
+    return Compiled(elf, facts["programs"], {name: objects[i] for name, i in facts["maps"].items()},
+                    [(objects[i], offset) for i, offset in facts["shared"]], facts["lost"], facts["logs"])
+
+
+def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures) -> tuple[Any, dict[str, str]]:
+    from bpfwright.lang.check import Checker, Job
+    from bpfwright.lang.scope import MISSING, Scope
+    from bpfwright.lang.shapes import shape_of
+    from bpfwright.lang.unit import Unit
+    unit = Unit(target, captures.names, captures.configs, shape_of)
+    names: dict[str, str] = {}
+    for program in programs:
+        job = Job(target)
+        job.names = unit.taken
+        checker = Checker(job, program.function)
+        scope = Scope(program.function)
+        code = program.function.__code__
+        parameters = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+        if not parameters:
+            checker.refuse(_head(checker), f"{program.name} takes no context", "Write `def name(ctx: ...Context)`.")
+        annotations = [scope.annotation(name) for name in parameters]
+        for name, annotation in zip(parameters, annotations, strict=True):
+            if annotation is MISSING:
+                checker.refuse(_head(checker), f"the parameter {name!r} of {program.name} has no type",
+                               "Annotate it, as in `ctx: xdp.Context`.")
+        try:
+            meanings = program.hook.parameters(program, annotations)
+            result = program.hook.result(program)
+        except UsageError as error:
+            checker.refuse(_head(checker), error.what, error.cure)
+        name = unit.fresh(program.name)
+        body = checker.run(list(zip(parameters, meanings, strict=True)), result, name)
+        unit.scratch_allowed = not program.options.get("sleepable", False)
+        unit.default_return = getattr(program.hook, "default_return", 0)
+        try:
+            unit.lower_program(body, name, program.hook.section(program), [],
+                               lambda lowering, p=program, m=meanings: p.hook.enter(lowering, p, m))
+        except UsageError as error:
+            checker.refuse(_head(checker), error.what, error.cure)
+        names[program.name] = name
+    return unit, names
+
+
+class _Head:
+    """The place of a function's first line."""
+
+    def __init__(self, line: int, column: int, end_column: int) -> None:
+        self.line = line
+        self.column = column
+        self.end_column = end_column
+
+
+def _head(checker: Any) -> _Head:
+    source = checker.source
+    for offset, text in enumerate(source.lines):
+        if text.lstrip().startswith("def "):
+            column = len(text) - len(text.lstrip())
+            return _Head(source.first + offset, column, len(text.rstrip()))
+    return _Head(source.first, 0, 1)
+
+
+def _assemble(text: str, target: Target, programs: list[Program[Any, Any, Any]]) -> bytes:
+    try:
+        return _llvm.compile_bpf(text, cpu=target.cpu, opt=target.opt)
+    except CompilerCrash as crash:
+        said = crash.diagnostics
+        if "stack" in said.lower():
+            function = programs[0].function
+            raise CompileError("this program needs more than 512 bytes of stack",
+                               file=function.__code__.co_filename, line=function.__code__.co_firstlineno,
+                               cure="Use shorter texts, or build records in the ring: `with ring.reserve() as e:`. "
+                                    + said.strip().splitlines()[0]) from crash
+        raise

@@ -1,0 +1,311 @@
+"""The typed intermediate representation: some forty operations in one table, printed as text and parsed back.
+
+A function is a list of blocks, a block a list of operations that ends with one of `goto branch return`. Values
+are numbered and assigned once; variables live in slots, which LLVM turns into registers. Types are `i1 i8 i16 i32 i64
+ptr void`. Passes rewrite functions; `verify` checks the result after each.
+"""
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bpfwright.errors import FormatError
+
+__all__ = ["OPERATIONS", "Block", "Function", "Module", "Op", "OpKind", "Span", "parse", "render", "verify"]
+
+WIDTHS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
+
+
+class OpKind(NamedTuple):
+    """`operands`: v value, n number, s symbol or text, b block, * any number of values. `effect`: pure, read, write,
+    call or end. `rule` constrains the operands: same (all values have the result's type), cmp (one type), ptr, any."""
+
+    operands: str
+    effect: str
+    rule: str = "any"
+
+
+OPERATIONS: dict[str, OpKind] = {
+    "const": OpKind("n", "pure"),
+    "null": OpKind("", "pure"),
+    "add": OpKind("vv", "pure", "same"), "sub": OpKind("vv", "pure", "same"), "mul": OpKind("vv", "pure", "same"),
+    "udiv": OpKind("vv", "pure", "same"), "urem": OpKind("vv", "pure", "same"),
+    "floordiv": OpKind("vv", "pure", "same"), "floormod": OpKind("vv", "pure", "same"),
+    "and": OpKind("vv", "pure", "same"), "or": OpKind("vv", "pure", "same"), "xor": OpKind("vv", "pure", "same"),
+    "shl": OpKind("vv", "pure", "same"), "lshr": OpKind("vv", "pure", "same"), "ashr": OpKind("vv", "pure", "same"),
+    "eq": OpKind("vv", "pure", "cmp"), "ne": OpKind("vv", "pure", "cmp"), "ult": OpKind("vv", "pure", "cmp"),
+    "ule": OpKind("vv", "pure", "cmp"), "slt": OpKind("vv", "pure", "cmp"), "sle": OpKind("vv", "pure", "cmp"),
+    "select": OpKind("vvv", "pure"),
+    "zext": OpKind("v", "pure"), "sext": OpKind("v", "pure"), "trunc": OpKind("v", "pure"),
+    "bswap": OpKind("v", "pure", "same"), "ctpop": OpKind("v", "pure", "same"), "ctlz": OpKind("v", "pure", "same"),
+    "toptr": OpKind("v", "pure"), "toint": OpKind("v", "pure"),
+    "slot": OpKind("nns", "pure"),
+    "load": OpKind("vnn", "read", "ptr"), "volatile": OpKind("vnn", "call", "ptr"),
+    "store": OpKind("vnvn", "write", "ptr"),
+    "offset": OpKind("vn", "pure", "ptr"), "index": OpKind("vvn", "pure", "ptr"),
+    "copy": OpKind("vvnnn", "write", "ptr"), "fill": OpKind("vnnn", "write", "ptr"),
+    "atomic": OpKind("svv", "call"), "cmpxchg": OpKind("vvv", "call"),
+    "helper": OpKind("n*", "call"), "kfunc": OpKind("s*", "call"), "call": OpKind("s*", "call"),
+    "function": OpKind("s", "pure"), "global": OpKind("s", "pure"),
+    "core": OpKind("sns", "pure"), "anchor": OpKind("v", "pure", "ptr"), "may_goto": OpKind("", "call"),
+    "goto": OpKind("b", "end"), "branch": OpKind("vbb", "end"), "return": OpKind("*", "end"),
+}
+
+
+class Span(NamedTuple):
+    """Where an operation comes from; `line` counts from 1, `column` from 0, `file` indexes Module.files."""
+
+    line: int
+    column: int
+    file: int = 0
+
+
+NOWHERE = Span(0, 0)
+
+
+class Op:
+    """One operation. `id` is its value's number, -1 when it gives none; `type` the value's."""
+
+    __slots__ = ("args", "id", "name", "span", "type")
+
+    def __init__(self, name: str, type: str, args: tuple[int | str, ...], id: int = -1, span: Span = NOWHERE) -> None:
+        self.name = name
+        self.type = type
+        self.args = args
+        self.id = id
+        self.span = span
+
+    def values(self) -> Iterator[int]:
+        """The numbers of the values that it uses."""
+        for kind, arg in operand_kinds(self):
+            if kind == "v":
+                yield int(arg)
+
+    def targets(self) -> Iterator[int]:
+        """The blocks that it may go to."""
+        for kind, arg in operand_kinds(self):
+            if kind == "b":
+                yield int(arg)
+
+
+def operand_kinds(op: Op) -> Iterator[tuple[str, int | str]]:
+    """Each argument with its kind letter."""
+    pattern = OPERATIONS[op.name].operands
+    head = pattern.rstrip("*")
+    for index, arg in enumerate(op.args):
+        yield (head[index] if index < len(head) else "v"), arg
+
+
+class Block:
+    """A run of operations with one way in."""
+
+    __slots__ = ("id", "ops")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.ops: list[Op] = []
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.ops) and OPERATIONS[self.ops[-1].name].effect == "end"
+
+
+class Function:
+    """A function: `params` are (name, type); the first values are the parameters. `section` names a program's ELF
+    section and is empty for a subprogram; `inline` asks LLVM to inline it."""
+
+    __slots__ = ("blocks", "file", "line", "name", "next_id", "params", "result", "section", "static", "types")
+
+    def __init__(self, name: str, params: list[tuple[str, str]], result: str, *, section: str = "",
+                 static: bool = False, line: int = 0, file: int = 0) -> None:
+        self.name = name
+        self.params = params
+        self.result = result
+        self.section = section
+        self.static = static
+        self.line = line
+        self.file = file
+        self.blocks: list[Block] = []
+        self.types: list[str] = [type for _, type in params]
+        self.next_id = len(params)
+
+    def block(self) -> Block:
+        """A new, empty block."""
+        made = Block(len(self.blocks))
+        self.blocks.append(made)
+        return made
+
+    def value(self, type: str) -> int:
+        """The number of a new value."""
+        self.types.append(type)
+        self.next_id += 1
+        return self.next_id - 1
+
+    def ops(self) -> Iterator[Op]:
+        for block in self.blocks:
+            yield from block.ops
+
+
+class Module:
+    """Functions; the maps, globals and externs that they name are the compiler's tables."""
+
+    __slots__ = ("files", "functions")
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Function] = {}
+        self.files: list[str] = []
+
+
+def verify(function: Function) -> None:
+    """Legality: operand kinds and types, one end per block, values defined before use on every path.
+
+    Raises FormatError; a failure is a bug in the pass that ran before.
+    """
+    types = function.types
+    for block in function.blocks:
+        if not block.ended:
+            raise FormatError(f"{function.name}: block {block.id} has no end")
+        for op in block.ops:
+            _verify_op(function, block, op, types)
+    _verify_order(function)
+
+
+def _verify_op(function: Function, block: Block, op: Op, types: list[str]) -> None:
+    kind = OPERATIONS.get(op.name)
+    if kind is None:
+        raise FormatError(f"{function.name}: no such operation: {op.name}")
+    head = kind.operands.rstrip("*")
+    if len(op.args) < len(head) or (len(op.args) > len(head) and not kind.operands.endswith("*")):
+        raise FormatError(f"{function.name}: {op.name} takes {len(head)} operands, not {len(op.args)}")
+    if kind.effect == "end" and op is not block.ops[-1]:
+        raise FormatError(f"{function.name}: {op.name} inside block {block.id}")
+    values = list(op.values())
+    if any(not 0 <= v < len(types) for v in values):
+        raise FormatError(f"{function.name}: {op.name} uses an unknown value")
+    used = [types[v] for v in values]
+    if kind.rule == "same" and any(t != op.type for t in used):
+        raise FormatError(f"{function.name}: {op.name} {op.type} of {used}")
+    if kind.rule == "cmp" and (op.type != "i1" or used[0] != used[1]):
+        raise FormatError(f"{function.name}: {op.name} compares {used}")
+    if kind.rule == "ptr" and used[0] != "ptr":
+        raise FormatError(f"{function.name}: {op.name} of {used[0]}, not a pointer")
+    if op.id >= 0 and types[op.id] != op.type:
+        raise FormatError(f"{function.name}: value {op.id} changes its type")
+    for target in op.targets():
+        if not 0 <= target < len(function.blocks):
+            raise FormatError(f"{function.name}: no block {target}")
+
+
+def _verify_order(function: Function) -> None:
+    entry = frozenset(range(len(function.params)))
+    defined: dict[int, frozenset[int]] = {0: entry}
+    work = [0]
+    while work:
+        number = work.pop()
+        known = set(defined[number])
+        for op in function.blocks[number].ops:
+            for value in op.values():
+                if value not in known:
+                    raise FormatError(f"{function.name}: value {value} used before it is set, in block {number}")
+            if op.id >= 0:
+                known.add(op.id)
+        for target in function.blocks[number].ops[-1].targets():
+            after = frozenset(known) if target not in defined else defined[target] & known
+            if defined.get(target) != after:
+                defined[target] = after
+                work.append(target)
+
+
+def render(module: Module) -> str:
+    """The module as text that `parse` reads back."""
+    lines = [f"file {json.dumps(name)}" for name in module.files]
+    for function in module.functions.values():
+        params = ", ".join(f"{name}: {type}" for name, type in function.params)
+        words = [f"function {function.name}({params}) -> {function.result}", f"at {function.file}:{function.line}"]
+        words += [f"section {json.dumps(function.section)}"] if function.section else []
+        words += ["static"] if function.static else []
+        lines.append(" ".join(words))
+        for block in function.blocks:
+            lines.append(f"^{block.id}")
+            lines += ["    " + render_op(op) for op in block.ops]
+        lines.append("end")
+    return "\n".join(lines) + "\n"
+
+
+def render_op(op: Op) -> str:
+    shown = []
+    for kind, arg in operand_kinds(op):
+        shown.append({"v": f"%{arg}", "b": f"^{arg}", "n": str(arg)}.get(kind) or json.dumps(arg))
+    result = f"%{op.id} = " if op.id >= 0 else ""
+    text = f"{result}{op.name} {op.type} {' '.join(shown)}".rstrip()
+    return f"{text} @{op.span.file}:{op.span.line}:{op.span.column}" if op.span.line else text
+
+
+_HEAD = re.compile(r'function (\S+?)\((.*?)\) -> (\w+) at (\d+):(\d+)(?: section ("(?:[^"\\]|\\.)*"))?( static)?$')
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
+
+
+def parse(text: str) -> Module:
+    """A module out of `render`'s text; FormatError with the line's number when it is not one."""
+    module = Module()
+    function: Function | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        try:
+            if not line:
+                continue
+            if line.startswith("file "):
+                module.files.append(json.loads(line[5:]))
+            elif line.startswith("function "):
+                function = _parse_head(line)
+                module.functions[function.name] = function
+            elif line == "end":
+                function = None
+            elif function is not None:
+                _parse_line(function, line)
+            else:
+                raise ValueError("outside of a function")
+        except (ValueError, KeyError, IndexError) as error:
+            raise FormatError(f"line {number}: {line!r}: {error}") from None
+    return module
+
+
+def _parse_head(line: str) -> Function:
+    found = _HEAD.match(line)
+    if found is None:
+        raise ValueError("not a function's head")
+    name, params, result, file, at, section, static = found.groups()
+    pairs = [(n.strip(), t.strip()) for n, _, t in (p.partition(":") for p in params.split(",") if p.strip())]
+    return Function(name, pairs, result, section=json.loads(section) if section else "", static=bool(static),
+                    line=int(at), file=int(file))
+
+
+def _parse_line(function: Function, line: str) -> None:
+    if line.startswith("^"):
+        if function.block().id != int(line[1:]):
+            raise ValueError("blocks out of order")
+        return
+    words = _WORD.findall(line)
+    span = Span(0, 0)
+    if words[-1].startswith("@"):
+        file, at, column = words.pop()[1:].split(":")
+        span = Span(int(at), int(column), int(file))
+    id = -1
+    if words[0].startswith("%"):
+        id = int(words[0][1:])
+        words = words[2:]
+    name, type = words[0], words[1]
+    args = tuple(_parse_word(word) for word in words[2:])
+    if id >= 0:
+        while len(function.types) <= id:
+            function.value("void")
+        function.types[id] = type
+    function.blocks[-1].ops.append(Op(name, type, args, id, span))
+
+
+def _parse_word(word: str) -> int | str:
+    if word[0] in "%^":
+        return int(word[1:])
+    return str(json.loads(word)) if word[0] == '"' else int(word)

@@ -1,0 +1,637 @@
+"""The checked tree to IR: one pass that only reads what `check` found out."""
+from __future__ import annotations
+
+from typing import Any
+
+from bpfwright.lang import ir
+from bpfwright.lang import tree as t
+from bpfwright.lang.build import Builder, is_pointer, part_types
+from bpfwright.lang.check import Body
+from bpfwright.lang.expressions import Expressions
+from bpfwright.lang.scope import mentioned
+from bpfwright.spec.dialect import Value
+from bpfwright.spec.meaning import (NOTHING, Integer, Meaning, Nothing, OneOf, Optional, Reference, meaning_of)
+from bpfwright.types.ctype import CType
+
+__all__ = ["Frame", "Lowering"]
+
+SMALL_LOOP = 64       # rounds that the verifier may well walk one by one
+WALKED_LOOP = 4096    # rounds in all that it may walk where nothing better exists
+
+
+class Frame:
+    """One function's variables while it is lowered: its own, or inlined into another."""
+
+    __slots__ = ("after", "body", "file", "inside", "loops", "outer", "result", "result_meaning", "scopes", "slots")
+
+    def __init__(self, body: Body, file: int) -> None:
+        self.body = body
+        self.file = file
+        self.slots: dict[str, list[tuple[int, str]]] = {}
+        self.loops: list[dict[str, Any]] = []
+        self.scopes: list[Any] = []
+        self.after: ir.Block | None = None
+        self.result: list[tuple[int, str]] = []
+        self.result_meaning: Meaning = NOTHING
+        self.inside: str = ""
+        self.outer: Frame | None = None
+
+
+class Lowering(Expressions):
+    """Lowers one IR function; inlined functions get frames of their own inside it."""
+
+    def __init__(self, sink: Any, out: ir.Function, body: Body) -> None:
+        Builder.__init__(self, out, sink)
+        self.frame = Frame(body, sink.file(body.source.file))
+        self.destination: tuple[CType, int] | None = None
+        self.context_value: int = 0
+        self.scratch_at: int | None = None
+        self.prologue: int | None = None
+        self.walked = 1
+
+    # variables
+
+    def declare(self, frame: Frame, name: str) -> list[tuple[int, str]]:
+        """The slots of a variable, made when it is first met."""
+        known = frame.slots.get(name)
+        if known is None:
+            types = part_types(frame.body.variables[name])
+            known = frame.slots[name] = [(self.slot(1 if ty == "i1" else 8, 1 if ty == "i1" else 8, name), ty)
+                                         for ty in types]
+        return known
+
+    def set(self, name: str, value: Value) -> None:
+        room = self.frame.body.variables[name]
+        value = self.convert(value, room)
+        for (slot, _), part in zip(self.declare(self.frame, name), value.parts, strict=True):
+            self.store(slot, part)
+
+    def get(self, name: str, meaning: Meaning) -> Value:
+        room = self.frame.body.variables[name]
+        parts = [self.load(type, slot) for slot, type in self.declare(self.frame, name)]
+        return self.convert(Value(room, *parts), meaning)
+
+    # function
+
+    def run(self, params: list[Value]) -> None:
+        """The whole function: parameters in, statements, one return."""
+        frame = self.frame
+        for (name, _), value in zip(frame.body.params, params, strict=True):
+            if part_types(frame.body.variables[name]):
+                self.set(name, value)
+        self.block_of(frame.body.tree.body)
+        if not self.at.ended:
+            self.give_back(None)
+        for block in self.out.blocks:
+            if block is not self.entry and not block.ended:
+                self.at = block
+                self.give_back(None)
+        self.entry.ops.append(ir.Op("goto", "void", (1,), -1, ir.Span(0, 0)))
+
+    def give_back(self, value: Value | None) -> None:
+        """Return from the IR function."""
+        result = self.out.result
+        if result == "void":
+            self.effect("return")
+        elif value is None or not value.parts:
+            self.effect("return", self.number(self.sink.default_return, result))
+        elif result == "i1" or self.type_of(value.only) == "i1":
+            condition = self.as_condition(value)
+            self.effect("return", condition if result == "i1" else self.op("zext", result, condition))
+        else:
+            self.effect("return", self.truncate(value.only, result) if self.type_of(value.only) != result
+                        else value.only)
+
+    def block_of(self, statements: list[Any]) -> None:
+        for statement in statements:
+            if self.at.ended:
+                return
+            self.mark(statement)
+            getattr(self, "do_" + type(statement).__name__.lower())(statement)
+
+    def mark(self, node: Any) -> None:
+        """What follows comes from this place of the source."""
+        self.span = ir.Span(node.line, node.column, self.frame.file)
+
+    # statements
+
+    def do_pass(self, node: Any) -> None:
+        return None
+
+    def do_discard(self, node: Any) -> None:
+        self.expression(node.value)
+
+    def do_assign(self, node: Any) -> None:
+        self.assign_node(node.target, node.value, node.declared)
+
+    def assign_node(self, target: Any, value: Any, declared: CType | None) -> None:
+        if isinstance(target, t.Name):
+            found = self.expression(value)
+            if isinstance(declared, CType):
+                found = self.cut(found, declared)
+            self.set(target.name, self.own_copy(found, value))
+        elif isinstance(target, t.Tuple):
+            self.unpack(target, self.expression(value))
+        elif isinstance(target, t.Attribute):
+            self.assign_attribute(target, value)
+        else:
+            self.assign_item(target, value)
+
+    def cut(self, value: Value, ctype: CType) -> Value:
+        """A value as its declared width leaves it."""
+        full = meaning_of(ctype, "stack")
+        if not isinstance(full, Integer) or not isinstance(value.meaning, Integer):
+            return value
+        if full.low <= value.meaning.low and value.meaning.high <= full.high:
+            return value
+        type = f"i{ctype.size * 8}"
+        return Value(full, self.extend(self.truncate(value.only, type), type, full.low < 0))
+
+    def unpack(self, target: Any, value: Value) -> None:
+        at = 0
+        parts: list[Value] = []
+        for item in value.meaning.items:  # type: ignore[attr-defined]
+            count = len(part_types(item))
+            parts.append(Value(item, *value.parts[at:at + count]))
+            at += count
+        for name, part in zip(target.items, parts, strict=True):
+            if isinstance(name, t.Tuple):
+                self.unpack(name, part)
+            elif isinstance(name, t.Name):
+                self.set(name.name, self.own_copy(part, None))
+            else:
+                self.store_into(name, part)
+
+    def do_return(self, node: Any) -> None:
+        frame = self.frame
+        value = None if node.value is None else self.expression(node.value)
+        if value is not None and frame.after is not None:
+            value = self.convert(self.own_copy(value, node.value), frame.result_meaning)
+            for (slot, _), part in zip(frame.result, value.parts, strict=True):
+                self.store(slot, part)
+        elif value is not None and frame.body.result is not None:
+            value = self.convert(value, frame.body.result) if isinstance(frame.body.result, Integer) else value
+        self.leave_scopes(0)
+        if frame.after is not None:
+            self.goto(frame.after)
+        else:
+            self.give_back(value)
+
+    def leave_scopes(self, depth: int) -> None:
+        """Run what leaving `with` blocks down to `depth` asks for."""
+        for leave in reversed(self.frame.scopes[depth:]):
+            leave()
+
+    def do_if(self, node: Any) -> None:
+        then, other, after = self.block(), self.block(), self.block()
+        self.condition(node.test, then, other if node.other else after)
+        self.at = then
+        self.block_of(node.then)
+        self.goto(after)
+        self.at = other
+        if node.other:
+            self.block_of(node.other)
+        self.goto(after)
+        self.at = after
+
+    def do_while(self, node: Any) -> None:
+        head, body, after = self.block(), self.block(), self.block()
+        self.goto(head)
+        self.at = head
+        if self.sink.target.has("may_goto"):
+            go = self.op("may_goto", "i1")
+            check = self.block()
+            self.branch(go, after, check)
+            self.at = check
+        self.condition(node.test, body, after)
+        self.at = body
+        self.loop_body(node.body, head, after)
+        self.at = after
+
+    def loop_body(self, statements: list[Any], again: ir.Block, after: ir.Block) -> None:
+        self.frame.loops.append({"continue": again, "break": after, "depth": len(self.frame.scopes)})
+        self.block_of(statements)
+        self.frame.loops.pop()
+        self.goto(again)
+
+    def do_break(self, node: Any) -> None:
+        self._jump("break")
+
+    def do_continue(self, node: Any) -> None:
+        self._jump("continue")
+
+    def _jump(self, how: str) -> None:
+        loop = self.frame.loops[-1]
+        self.leave_scopes(loop["depth"])
+        if callable(loop[how]):
+            loop[how]()
+        else:
+            self.goto(loop[how])
+
+    def do_with(self, node: Any) -> None:
+        site = node.call
+        site.lowering = self
+        value = node.operation.lower(self, site)
+        slots = [(self.slot(8, 8, "with"), type) for type in part_types(value.meaning)]
+        for (slot, _), part in zip(slots, value.parts, strict=True):
+            self.store(slot, part)
+        if node.target is not None:
+            self.set(node.target.name, value)
+
+        def leave() -> None:
+            parts = [self.load(type, slot) for slot, type in slots]
+            node.operation.leave(self, site, Value(value.meaning, *parts))
+
+        self.frame.scopes.append(leave)
+        self.block_of(node.body)
+        self.frame.scopes.pop()
+        if not self.at.ended:
+            self.mark(node)
+            leave()
+
+    # for
+
+    def do_for(self, node: Any) -> None:
+        getattr(self, "for_" + node.plan["kind"])(node, node.plan)
+
+    def for_range(self, node: Any, plan: dict[str, Any]) -> None:
+        start = self.numeric(self.expression(plan["start"]))[0] if plan["start"] is not None else self.number(0)
+        stop = self.numeric(self.expression(plan["stop"]))[0]
+        if plan["backwards"]:
+            start, stop, step = self.turned(start, stop, plan["step"])
+        else:
+            step = plan["step"]
+        rounds = plan["most"]
+        if rounds * self.walked <= (WALKED_LOOP if plan["exact"] else SMALL_LOOP):
+            self.counted(node, plan, start, stop, step, max(rounds, 1))
+        elif self.sink.target.has("iter_num"):
+            self.iterated(node, plan, start, stop, step)
+        elif self.sink.target.has("bpf_loop"):
+            self.called_back(node, plan, start, stop, step)
+        elif rounds * self.walked <= WALKED_LOOP * 16:
+            self.counted(node, plan, start, stop, step, rounds)
+        else:
+            self.frame.body.source.refuse(
+                node, "a loop of this length needs bpf_loop or open-coded iterators (Linux 5.17, 6.4)",
+                "Bound it by a smaller constant: range(min(n, 1000)).")
+
+    def turned(self, start: int, stop: int, step: int) -> tuple[int, int, int]:
+        """The range walked from its other end."""
+        size = abs(step)
+        span = self.op("sub", "i64", stop, start) if step > 0 else self.op("sub", "i64", start, stop)
+        empty = self.op("sle", "i1", span, self.number(0))
+        rounds = self.op("udiv", "i64", self.op("add", "i64", span, self.number(size - 1)), self.number(size))
+        rounds = self.op("select", "i64", empty, self.number(0), rounds)
+        last = self.op("add", "i64", start, self.op("mul", "i64", self.op("sub", "i64", rounds, self.number(1)),
+                                                    self.number(step)))
+        return last, self.op("sub", "i64", start, self.number(step)), -step
+
+    def counted(self, node: Any, plan: dict[str, Any], start: int, stop: int, step: int, rounds: int) -> None:
+        """A plain loop, which the verifier walks."""
+        counter = self.slot(8, 8, "counter")
+        self.store(counter, start)
+        head, body, again, after = self.block(), self.block(), self.block(), self.block()
+        self.goto(head)
+        self.at = head
+        at = self.load("i64", counter)
+        signed = plan["signed"] or step < 0
+        less = "slt" if signed else "ult"
+        self.branch(self.op(less, "i1", at, stop) if step > 0 else self.op(less, "i1", stop, at), body, after)
+        self.at = body
+        self.set_target(node.target, Value(plan["item"], self.load("i64", counter)))
+        self.walked *= rounds
+        self.loop_body(node.body, again, after)
+        self.walked //= rounds
+        self.at = again
+        self.store(counter, self.op("add", "i64", self.load("i64", counter), self.number(step)))
+        self.goto(head)
+        self.at = after
+
+    def rounds_of(self, start: int, stop: int, step: int) -> int:
+        """How often a range goes round, as an i64 of at least 0."""
+        size = abs(step)
+        low, high = (start, stop) if step > 0 else (stop, start)
+        some = self.op("slt", "i1", low, high)
+        span = self.op("sub", "i64", high, low)
+        if size > 1:
+            span = self.op("udiv", "i64", self.op("add", "i64", span, self.number(size - 1)), self.number(size))
+        return self.op("select", "i64", some, span, self.number(0))
+
+    def iterated(self, node: Any, plan: dict[str, Any], start: int, stop: int, step: int) -> None:
+        """An open-coded iterator (bpf_iter_num, since Linux 6.4): the verifier walks the body until it settles."""
+        from bpfwright.lang.calls import iter_num
+        rounds = self.rounds_of(start, stop, step)
+        base = self.slot(8, 8, "start")
+        self.store(base, start)
+        number = iter_num(self, rounds)
+        head, body, after = self.block(), self.block(), self.block()
+        self.goto(head)
+        self.at = head
+        found = number.next()
+        self.branch(self.is_null(found), after, body)
+        self.at = body
+        index = self.extend(self.load("i32", found), "i32")
+        if step != 1:
+            index = self.op("mul", "i64", index, self.number(step))
+        self.set_target(node.target, Value(plan["item"], self.op("add", "i64", self.load("i64", base), index)))
+        self.frame.scopes.append(number.destroy)
+        depth = len(self.frame.scopes)
+        self.frame.loops.append({"continue": head, "break": after, "depth": depth})
+        self.block_of(node.body)
+        self.frame.loops.pop()
+        self.frame.scopes.pop()
+        self.goto(head)
+        self.at = after
+        number.destroy()
+
+    def set_target(self, target: Any, value: Value) -> None:
+        if isinstance(target, t.Name):
+            self.set(target.name, self.own_copy(value, None))
+        else:
+            self.unpack(target, value)
+
+    def for_array(self, node: Any, plan: dict[str, Any]) -> None:
+        owner = self.expression(node.iterable).only
+        self._walk_array(node, plan, owner, lambda index, item: item)
+
+    def for_enumerate(self, node: Any, plan: dict[str, Any]) -> None:
+        owner = self.expression(plan["node"]).only
+        self._walk_array(node, plan, owner,
+                         lambda index, item: Value(plan["item"], index, *item.parts))
+
+    def _walk_array(self, node: Any, plan: dict[str, Any], owner: int, pair: Any) -> None:
+        ctype = plan["type"]
+        base = self.slot(8, 8, "array")
+        self.store(base, owner)
+        space = plan["item"].space if isinstance(plan["item"], Reference) else "stack"
+        counter = self.slot(8, 8, "counter")
+        self.store(counter, self.number(0))
+        head, body, again, after = self.block(), self.block(), self.block(), self.block()
+        self.goto(head)
+        self.at = head
+        self.branch(self.op("ult", "i1", self.load("i64", counter), self.number(ctype.length)), body, after)
+        self.at = body
+        index = self.load("i64", counter)
+        place = self.op("index", "ptr", self.load("ptr", base), index, ctype.element.size)
+        item = self.read(ctype.element, place, 0, space)
+        self.set_target(node.target, pair(index, item))
+        self.walked *= ctype.length
+        self.loop_body(node.body, again, after)
+        self.walked //= ctype.length
+        self.at = again
+        self.store(counter, self.op("add", "i64", self.load("i64", counter), self.number(1)))
+        self.goto(head)
+        self.at = after
+
+    def for_tuple(self, node: Any, plan: dict[str, Any]) -> None:
+        value = self.expression(node.iterable)
+        at = 0
+        items = []
+        for item in value.meaning.items:  # type: ignore[attr-defined]
+            count = len(part_types(item))
+            items.append(Value(item, *value.parts[at:at + count]))
+            at += count
+        self._unrolled(node, plan, items)
+
+    def for_values(self, node: Any, plan: dict[str, Any]) -> None:
+        self._unrolled(node, plan, [self.literal(value) for value in plan["values"]])
+
+    def _unrolled(self, node: Any, plan: dict[str, Any], items: list[Value]) -> None:
+        after = self.block()
+        for item in items:
+            again = self.block()
+            self.set_target(node.target, self.convert(item, plan["item"]))
+            self.loop_body(node.body, again, after)
+            self.at = again
+        self.goto(after)
+        self.at = after
+
+    def for_operation(self, node: Any, plan: dict[str, Any]) -> None:
+        site, operation = plan["site"], plan["operation"]
+        site.lowering = self
+        if operation.style == "inline":
+            def each(item: Value, again: ir.Block, after: ir.Block) -> None:
+                self.set_target(node.target, item)
+                self.loop_body(node.body, again, after)
+
+            operation.lower(self, site, each)
+        else:
+            self.walked_back(node, plan, lambda function, frame: operation.run(self, site, function, frame),
+                             operation.parameters(site), lambda inner, params: operation.lower(inner, site, params))
+
+    def called_back(self, node: Any, plan: dict[str, Any], start: int, stop: int, step: int) -> None:
+        """bpf_loop (since Linux 5.17): the body is a function of its own that is called each round."""
+        rounds = self.rounds_of(start, stop, step)
+        base = self.slot(8, 8, "start")
+        self.store(base, start)
+
+        def item(inner: Any, params: list[int]) -> Value:
+            index = inner.extend(params[0], "i32")
+            if step != 1:
+                index = inner.op("mul", "i64", index, inner.number(step))
+            first = inner.load("i64", inner.captured_base)
+            return Value(plan["item"], inner.op("add", "i64", first, index))
+
+        limited = self.op("select", "i64", self.op("ult", "i1", rounds, self.number(1 << 23)), rounds,
+                          self.number(1 << 23))
+        self.walked_back(node, plan, lambda function, frame: self.helper(
+            181, self.truncate(limited, "i32"), function, frame, self.number(0)), ["i32"], item, base)
+
+    def walked_back(self, node: Any, plan: dict[str, Any], start: Any, parameters: list[str], item: Any,
+                    base: int | None = None) -> None:
+        """Build the body as a callback; captured variables live in a frame that both sides reach by pointer.
+
+        The frame holds, in 8-byte cells: why the walk ended (0 on, 1 break, 2 return), the returned value's parts, the
+        range's start, and every variable that the body mentions.
+        """
+        frame = self.frame
+        names = [n for n in sorted(mentioned(node.body) | set(_target_names(node.target)))
+                 if n in frame.body.variables and part_types(frame.body.variables[n])]
+        result = part_types(frame.result_meaning if frame.after is not None else frame.body.result or NOTHING)
+        cells: dict[str, list[int]] = {}
+        at = 1 + len(result) + 1
+        for name in names:
+            count = len(part_types(frame.body.variables[name]))
+            cells[name] = list(range(at, at + count))
+            at += count
+        memory = self.slot(at * 8, 8, "frame")
+        self.stack_used += at * 8
+        self.store(memory, self.number(0))
+        for index in range(1, at):
+            self.store(memory, self.number(0), index * 8)
+        if base is not None:
+            self.store(memory, self.load("i64", base), (1 + len(result)) * 8)
+        for name in names:
+            if name in frame.slots:
+                for cell, (slot, type) in zip(cells[name], frame.slots[name], strict=True):
+                    self.store(memory, self.cell_value(self.load(type, slot)), cell * 8)
+        function = self.callback(node, parameters, cells, len(result), item)
+        start(function, memory)
+        for name in names:
+            for cell, (slot, type) in zip(cells[name], self.declare(frame, name), strict=True):
+                self.store(slot, self.from_cell(memory, cell, type))
+        why = self.load("i64", memory)
+        with self.when(self.op("eq", "i1", why, self.number(2))):
+            parts = [self.from_cell(memory, 1 + i, type) for i, type in enumerate(result)]
+            self.leave_scopes(0)
+            if frame.after is not None:
+                for (slot, _), part in zip(frame.result, parts, strict=True):
+                    self.store(slot, part)
+                self.goto(frame.after)
+            else:
+                self.give_back(Value(frame.body.result or NOTHING, *parts) if parts else None)
+
+    def cell_value(self, value: int) -> int:
+        return self.op("zext", "i64", value) if self.type_of(value) == "i1" else value
+
+    def from_cell(self, memory: int, cell: int, type: str) -> int:
+        if type == "i1":
+            return self.op("trunc", "i1", self.load("i64", memory, cell * 8))
+        return self.load(type, memory, cell * 8)
+
+    def callback(self, node: Any, parameters: list[str], cells: dict[str, list[int]], results: int, item: Any) -> int:
+        """A static function (parameters..., frame) -> 0 to go on, 1 to stop, with the loop's body in it."""
+        name = self.sink.fresh(f"{self.frame.body.name}_loop")
+        params = [(f"p{i}", type) for i, type in enumerate(parameters)] + [("frame", "ptr")]
+        out = ir.Function(name, params, "i64", static=True, line=node.line, file=self.frame.file)
+        inner = Lowering(self.sink, out, self.frame.body)
+        inner.sink.add(out)
+        inner.span = self.span
+        inner.frame.file = self.frame.file
+        inner.frame.result_meaning = self.frame.result_meaning
+        memory = len(parameters)
+        inner.context_value = self.context_value
+        inner.captured_base = inner.pointer(memory, (1 + results) * 8)
+        for variable, places in cells.items():
+            types = part_types(self.frame.body.variables[variable])
+            slots = [(inner.slot(8, 8, variable), type) for type in types]
+            inner.frame.slots[variable] = slots
+            for place, (slot, type) in zip(places, slots, strict=True):
+                inner.store(slot, inner.from_cell(memory, place, type))
+        inner.finish_callback(node, memory, cells, results, item(inner, list(range(len(parameters)))),
+                              self.frame.after is not None)
+        self.stack_used += 0
+        return self.op("function", "ptr", name)
+
+    captured_base: int = 0
+
+    def finish_callback(self, node: Any, memory: int, cells: dict[str, list[int]], results: int, item: Value,
+                        inlined: bool) -> None:
+        frame = self.frame
+        store_back, stop = self.block(), self.block()
+        result_meaning = frame.result_meaning if inlined else frame.body.result or NOTHING
+        frame.result = [(self.pointer(memory, (1 + i) * 8), type) for i, type in enumerate(part_types(result_meaning))]
+        frame.result_meaning = result_meaning
+        status = self.slot(8, 8, "status")
+        self.store(status, self.number(0))
+        returned = self.block()
+        frame.after = returned
+        self.set_target(node.target, item)
+        frame.loops.append({"continue": store_back, "break": stop, "depth": 0})
+        self.block_of(node.body)
+        frame.loops.pop()
+        self.goto(store_back)
+        self.at = stop
+        self.store(memory, self.number(1))
+        self.store(status, self.number(1))
+        self.goto(store_back)
+        self.at = returned
+        self.store(memory, self.number(2))
+        self.store(status, self.number(1))
+        self.goto(store_back)
+        self.at = store_back
+        for name, places in cells.items():
+            for place, (slot, type) in zip(places, frame.slots[name], strict=True):
+                self.store(memory, self.cell_value(self.load(type, slot)), place * 8)
+        self.effect("return", self.load("i64", status))
+        self.entry.ops.append(ir.Op("goto", "void", (1,), -1, ir.Span(0, 0)))
+
+    # match
+
+    def do_match(self, node: Any) -> None:
+        subject = self.expression(node.subject)
+        name = node.subject.name if isinstance(node.subject, t.Name) else ""
+        after = self.block()
+        for case in node.cases:
+            body, following = self.block(), self.block()
+            self.mark(case)
+            self.matches(case.pattern, subject, body, following, name)
+            self.at = body
+            if case.guard is not None:
+                guarded = self.block()
+                self.condition(case.guard, guarded, following)
+                self.at = guarded
+            self.block_of(case.body)
+            self.goto(after)
+            self.at = following
+        if node.plan["exhaustive"]:
+            if self.frame.after is not None:
+                self.goto(self.frame.after)
+            else:
+                self.give_back(None)
+        self.goto(after)
+        self.at = after
+
+    def matches(self, pattern: Any, subject: Value, yes: ir.Block, no: ir.Block, name: str) -> None:
+        """Branch to `yes` when the subject matches, binding what the pattern names."""
+        match pattern.kind:
+            case "any":
+                self.goto(yes)
+            case "bind":
+                self.set(pattern.value, self.own_copy(subject, None))
+                self.goto(yes)
+            case "none":
+                self.branch(self.is_none(subject), yes, no)
+            case "value":
+                self.value_matches(pattern, subject, yes, no)
+            case "or":
+                for child in pattern.children[:-1]:
+                    following = self.block()
+                    self.matches(child, subject, yes, following, "")
+                    self.at = following
+                self.matches(pattern.children[-1], subject, yes, no, "")
+            case "as":
+                bound = self.block()
+                self.matches(pattern.children[0], subject, bound, no, name)
+                self.at = bound
+                self.set(pattern.value, self.convert(subject, self.frame.body.variables[pattern.value]))
+                self.goto(yes)
+            case "class":
+                self.class_matches(pattern, subject, yes, no)
+
+    def value_matches(self, pattern: Any, subject: Value, yes: ir.Block, no: ir.Block) -> None:
+        meaning = subject.meaning
+        if isinstance(meaning, Nothing):
+            self.goto(no)
+            return
+        if isinstance(meaning, Optional):
+            present = self.block()
+            self.branch(self.is_none(subject), no, present)
+            self.at = present
+            subject = self.convert(subject, meaning.inner)
+        value = self.expression(pattern.value)
+        self.branch(self.same(subject, value), yes, no)
+
+    def class_matches(self, pattern: Any, subject: Value, yes: ir.Block, no: ir.Block) -> None:
+        cls = pattern.value.meaning.value
+        inner = subject.meaning.inner if isinstance(subject.meaning, Optional) else subject.meaning
+        found = self.block()
+        self.branch(self.is_instance(subject, cls), found, no)
+        self.at = found
+        choices = inner.choices if isinstance(inner, OneOf) else (inner,)
+        chosen = next(c for c in choices if isinstance(c, Reference) and getattr(c.ctype, "cls", None) is cls)
+        record = self.convert(subject, chosen)
+        for position, (field, child) in enumerate(pattern.keywords):
+            following = yes if position == len(pattern.keywords) - 1 else self.block()
+            self.matches(child, self.member_value(record, field), following, no, "")
+            self.at = following
+        if not pattern.keywords:
+            self.goto(yes)
+
+
+def _target_names(target: Any) -> list[str]:
+    from bpfwright.lang.scope import names_in
+    return list(names_in(target))
+
+
+_ = is_pointer

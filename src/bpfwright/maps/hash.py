@@ -1,0 +1,99 @@
+"""Hash and LruHash: the map that answers for any key."""
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from bpfwright.maps import _shared as s
+from bpfwright.spec.dialect import Operation
+
+__all__ = ["Hash", "LruHash"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+_NO_PREALLOC = 1
+_MISSING: Any = object()
+
+class Hash(s.Keyed, MutableMapping[K, V]):
+    """A hash table in the kernel, a dict on this side. Since Linux 3.19.
+
+    `preallocate=False` allocates entries as they come: less memory, slower inserts. Inside a program `m[k] = v` into a
+    full map counts into `m.lost`; outside it raises MapFull.
+    """
+
+    kind: ClassVar[int] = 1
+    parameters: ClassVar[tuple[str, ...]] = ("K", "V")
+    __operations__: ClassVar[dict[str, Operation]] = {
+        "get": s.GET, "__contains__": s.CONTAINS, "insert": s.INSERT, "__setitem__": s.SET, "pop": s.POP_ENTRY,
+        "discard": s.DISCARD, "increment": s.INCREMENT, "__getitem__": s.refuse_getitem(), **s.WALKS,
+    }
+
+    def __init__(self, *, max_entries: int, preallocate: bool = True) -> None:
+        super().__init__(max_entries=max_entries, flags=0 if preallocate else _NO_PREALLOC)
+
+    def __getitem__(self, key: K) -> V:
+        raw = self.handle.lookup(self._key_bytes(key))
+        if raw is None:
+            raise KeyError(key)
+        return self._value_from(raw)  # type: ignore[no-any-return]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.handle.update(self._key_bytes(key), self._value_bytes(value))
+
+    def __delitem__(self, key: K) -> None:
+        if not self.handle.delete(self._key_bytes(key)):
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[K]:
+        return self._keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.handle.keys())  # noqa: SIM118
+
+    def items(self) -> Any:
+        """(key, value) pairs, read in batches where the kernel has them."""
+        return ((self._key_from(k), self._value_from(v)) for k, v in self.handle.items())
+
+    def insert(self, key: K, value: V) -> bool:
+        """Store, and say whether it went in."""
+        from bpfwright.errors import MapFull
+        try:
+            self[key] = value
+        except MapFull:
+            return False
+        return True
+
+    def increment(self, key: Any, by: int = 1) -> None:
+        """Add to a number; from this side not atomic against the kernel."""
+        raw = self.handle.lookup(self._key_bytes(key))
+        total: Any = (0 if raw is None else self._value_from(raw)) + by
+        self[key] = total
+
+    if not TYPE_CHECKING:
+        def pop(self, key, default=_MISSING):
+            raw = self.handle.pop(self._key_bytes(key))
+            if raw is not None:
+                return self._value_from(raw)
+            if default is _MISSING:
+                raise KeyError(key)
+            return default
+
+    def update_columns(self, keys: Any, values: Any) -> None:
+        """Fill from NumPy arrays: one row an entry, key and value bytes as the kernel holds them. Batched."""
+        self.handle.update_batch(keys, values, len(keys))
+
+
+if TYPE_CHECKING:
+    _HashBase = Hash
+else:
+    class _HashBase(Hash):
+        """Hash, with arguments still to come when it is a base."""
+
+        def __class_getitem__(cls, arguments):
+            return cls if arguments == (K, V) else super().__class_getitem__(arguments)
+
+
+class LruHash(_HashBase[K, V]):
+    """A hash table that drops what was used least recently when it is full. Since Linux 4.10."""
+
+    kind: ClassVar[int] = 9

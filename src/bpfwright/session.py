@@ -1,0 +1,343 @@
+"""Recipes: load, attach, run. Compile, load, attach; everything is undone when the session closes."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from bpfwright import _cache
+from bpfwright._host import now_ns, sleep_s
+from bpfwright.errors import SessionError, UsageError
+from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine
+from bpfwright.spec.map import Binding, MapDeclaration
+from bpfwright.spec.program import BoundProgram, Program, Result
+from bpfwright.types import is_shared
+from bpfwright.types.config import Config
+
+if TYPE_CHECKING:
+    from bpfwright.events import Events
+    from bpfwright.lang.compile import Compiled
+    from bpfwright.lang.target import Target
+    from bpfwright.maps.ringbuf import RingBuf
+
+__all__ = ["Loaded", "Session", "attach", "load", "run", "target_of"]
+
+T = TypeVar("T")
+I = TypeVar("I")
+A = TypeVar("A")
+S = TypeVar("S")
+M = TypeVar("M")
+
+_LOG_RING = "bpfwright_log"
+_SHARED = ".data.shared"
+_FEATURES = {"may_goto": "may_goto", "iter_num": "open-coded iterators", "bpf_loop": "bpf_loop"}
+
+
+class Session:
+    """What attach, load and run return: everything is undone when it closes."""
+
+    def __init__(self, programs: list[Program[Any, Any, Any]], machine: Machine | None, config: Config | None) -> None:
+        self._programs = programs
+        self._owned = machine is None
+        self.machine: Machine = machine if machine is not None else _kernel()
+        self._links: list[Link] = []
+        self._closers: list[Callable[[], None]] = []
+        self._extra: dict[int, Binding] = {}
+        self._deadline_ns: int | None = None
+        self._open = False
+        self.links: tuple[Link, ...] = ()
+        try:
+            self._load(config)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, config: Config | None) -> None:
+        from bpfwright.lang.compile import compile_programs
+        from bpfwright.objfile import read
+        configs = {} if config is None else {type(config): config}
+        compiled = compile_programs(self._programs, target_of(self.machine), configs)
+        self.compiled: Compiled = compiled
+        spec = read(compiled.elf)
+        self.loaded: LoadedObject = self.machine.load(spec)
+        self._closers.append(self.loaded.close)
+        self._bind()
+        self._open = True
+        MapDeclaration.providers.append(self._provide)
+        self._closers.append(lambda: MapDeclaration.providers.remove(self._provide))
+
+    def _bind(self) -> None:
+        memory = self._shared_memory()
+        self._lost = {name: self._counter(memory, offset) for name, offset in self.compiled.lost.items()}
+        self.bindings: dict[int, Binding] = {}
+        for name, declared in self.compiled.maps.items():
+            binding = Binding(self.loaded.maps[name], self._lost.get(name, _nothing))
+            self.bindings[id(declared)] = binding
+            declared.bindings.append(binding)
+            self._closers.append(partial(declared.bindings.remove, binding))
+        self._shared: dict[int, Any] = {}
+        for struct, offset in self.compiled.shared:
+            size = len(struct.shared_memory.initial)
+            view = memoryview(memory)[offset:offset + size]
+            self._shared[id(struct)] = view
+            struct.shared_memory.bindings.append(view)
+            self._closers.append(partial(_unbind, struct.shared_memory.bindings, view))
+        for program in self._programs:
+            loaded = self.program(program)
+            program.bindings.append(loaded)
+            self._closers.append(partial(program.bindings.remove, loaded))
+
+    def _shared_memory(self) -> Any:
+        data = self.loaded.maps.get(_SHARED)
+        if data is None:
+            return bytearray(0)
+        values = data.map_values()  # type: ignore[attr-defined]
+        self._closers.append(values.close)
+        return values.view
+
+    def _counter(self, memory: Any, offset: int) -> Callable[[], int]:
+        return lambda: int.from_bytes(memory[offset:offset + 8], "little")
+
+    def _provide(self, declared: MapDeclaration) -> Binding:
+        """A map that no program names, for use as the inside of another: made when first used."""
+        known = self._extra.get(id(declared))
+        if known is None:
+            from bpfwright.spec.objects import MapSpec
+            key, value = declared.key, declared.value
+            made = self.machine.create_map(MapSpec(  # type: ignore[attr-defined]
+                type(declared).__name__.lower(), declared.kind, key.size if key else 0, value.size if value else 0,
+                declared.max_entries, declared.flags))
+            known = self._extra[id(declared)] = Binding(made, _nothing)
+            self._closers.append(made.close)
+        return known
+
+    def program(self, program: Program[Any, Any, Any]) -> LoadedProgram:
+        """The loaded program of this session."""
+        name = self.compiled.programs.get(program.name)
+        if name is None:
+            raise SessionError(f"{program.name} is not in this session")
+        return self.loaded.programs[name]
+
+    def _attach(self, program: Program[Any, Any, Any], target: Any) -> None:
+        link = program.hook.attach(self.machine, self.program(program), program, target)
+        self._links.append(link)
+        self.links = tuple(self._links)
+
+    # use
+
+    def events(self, ring: RingBuf[S]) -> Events[S]:
+        """The records of a ring: iterate, `async for`, or `.columns()`; `.lost` says what found no room."""
+        declared: Any = ring
+        binding = self.bindings.get(id(declared))
+        if binding is None:
+            raise SessionError("no program of this session sends to this ring")
+        from bpfwright.events import Events, RingReader
+        from bpfwright.kernel.ring import MappedRing
+        reader = RingReader(MappedRing(binding.handle), declared.value.size)  # type: ignore[arg-type]
+        made: Events[S] = Events(reader, declared.value.cls, binding.lost)
+        if self._deadline_ns is not None:
+            made.within(max(0.0, (self._deadline_ns - now_ns()) / 1e9))
+        self._closers.append(made.close)
+        return made
+
+    def log(self) -> list[str]:
+        """The lines that programs logged since the last time, oldest first."""
+        ring = self.loaded.maps.get(_LOG_RING)
+        if ring is None:
+            return []
+        if not hasattr(self, "_log_reader"):
+            from bpfwright.events import RingReader
+            from bpfwright.kernel.ring import MappedRing
+            self._log_reader = RingReader(MappedRing(ring), 1 << 16)  # type: ignore[arg-type]
+            self._closers.append(self._log_reader.close)
+        return [_format(self.compiled.logs, record) for record in self._log_reader.records()]
+
+    @property
+    def log_lost(self) -> int:
+        """Log lines that found no room."""
+        return self._lost.get(_LOG_RING, _nothing)()
+
+    def test_of(self, program: Program[T, I, A], given: I, *, repeat: int = 1) -> Result[A]:
+        """Run a loaded program on an input of its hook, without attaching it."""
+        result = program.hook.test(self.program(program), program, given, repeat)
+        result.log = self.log()
+        return result
+
+    def statistics(self) -> dict[str, tuple[int, int, int]]:
+        """(runs, ns in all, recursion misses) by program; switch them on with `machine.keep_statistics()`."""
+        return {program.name: self.program(program).statistics() for program in self._programs}
+
+    def wait(self) -> None:
+        """Sleep until the session's time is over."""
+        if self._deadline_ns is not None:
+            sleep_s(max(0.0, (self._deadline_ns - now_ns()) / 1e9))
+
+    def __getitem__(self, declared: M) -> M:
+        """The declared map or shared struct, answering for this session."""
+        if isinstance(declared, MapDeclaration):
+            binding = self.bindings.get(id(declared)) or self._extra.get(id(declared))
+            if binding is None:
+                raise SessionError("no program of this session uses this map")
+            return declared.bound(binding)
+        if is_shared(declared):
+            view = self._shared.get(id(declared))
+            if view is None:
+                raise SessionError("no program of this session uses this struct")
+            return type(declared).__mro__[1].view(view)  # type: ignore[attr-defined, no-any-return]
+        raise UsageError("a session is indexed by a declared map or shared struct")
+
+    def close(self) -> None:
+        """Detach, unload, let go; what fails does not stop the rest."""
+        links, self._links = self._links, []
+        problems: list[BaseException] = []
+        closers = [link.close for link in reversed(links)] + list(reversed(self._closers))
+        self._closers = []
+        if self._owned:
+            closers.append(self.machine.close)
+        for closer in closers:
+            try:
+                closer()
+            except Exception as problem:
+                problems.append(problem)
+        if problems:
+            raise problems[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Loaded(Session, Generic[I, A]):
+    """A session of one program, which can be tested by itself."""
+
+    def test(self, given: I, *, repeat: int = 1) -> Result[A]:
+        """Run it on an input of its hook."""
+        return self.test_of(self._programs[0], given, repeat=repeat)
+
+
+@overload
+def attach(program: Program[T, I, A], target: T, /, *, machine: Machine | None = None,
+           config: Config | None = None) -> Session: ...
+@overload
+def attach(*programs: BoundProgram[Any, Any, Any], machine: Machine | None = None,
+           config: Config | None = None) -> Session: ...
+def attach(*programs: Any, machine: Machine | None = None, config: Config | None = None) -> Session:
+    """Load programs and attach them: one program and its target, or any number of bound ones, undone together.
+
+    Raises CompileError, VerifierError, PrivilegeError, NotSupported, TargetError; then nothing stays attached.
+    """
+    pairs = _pairs(programs)
+    session = Session(list({id(p.function): p for p, _ in pairs}.values()), machine, config)
+    try:
+        for program, target in pairs:
+            session._attach(program, target)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _pairs(programs: tuple[Any, ...]) -> list[tuple[Program[Any, Any, Any], Any]]:
+    if len(programs) == 2 and isinstance(programs[0], Program) and not isinstance(programs[1], Program):
+        return [(programs[0], programs[1])]
+    if not programs:
+        raise UsageError("attach() takes at least one program")
+    for program in programs:
+        if not isinstance(program, Program):
+            raise UsageError(f"{program!r} is not a program", cure="Decorate a function, as in `@xdp.program`.")
+        if not isinstance(program, BoundProgram):
+            raise UsageError(f"{program.name} has no target yet", cure=f"Write {program.name}.on(target).")
+    return [(program, program.target) for program in programs]
+
+
+def run(*programs: BoundProgram[Any, Any, Any], duration_s: float | None = None) -> Session:
+    """Attach programs; with `duration_s`, iterations over events end after that many seconds."""
+    session = attach(*programs)
+    if duration_s is not None:
+        session._deadline_ns = now_ns() + int(duration_s * 1e9)
+    return session
+
+
+@overload
+def load(program: Program[Any, I, A], /, *, machine: Machine | None = None,
+         config: Config | None = None) -> Loaded[I, A]: ...
+@overload
+def load(first: Program[Any, Any, Any], second: Program[Any, Any, Any], /, *more: Program[Any, Any, Any],
+         machine: Machine | None = None, config: Config | None = None) -> Session: ...
+def load(*programs: Any, machine: Machine | None = None, config: Config | None = None) -> Any:
+    """Load programs without attaching them, to test them or to attach them later."""
+    if not programs:
+        raise UsageError("load() takes at least one program")
+    for program in programs:
+        if not isinstance(program, Program):
+            raise UsageError(f"{program!r} is not a program", cure="Decorate a function, as in `@xdp.program`.")
+    return (Loaded if len(programs) == 1 else Session)(list(programs), machine, config)
+
+
+def _kernel() -> Machine:
+    from bpfwright.kernel import Kernel
+    return Kernel()
+
+
+def target_of(machine: Machine) -> Target:
+    """What to compile for: the machine's features, probed once per kernel and user and kept in the cache."""
+    from bpfwright.lang.target import Target
+    features: Any = getattr(machine, "features", None)
+    if features is None:
+        return Target()
+    host = os.uname()
+    cache = _cache.default()
+    key = _cache.key_of(*(part.encode() for part in ("features", "2", host.release, host.version, str(os.geteuid()))))
+    found = cache.get(key)
+    if found is None:
+        names = {short: bool(features.named(name).works) for short, name in _FEATURES.items()}
+        names["current_task_btf"] = bool(features.helper(17, 158).works)  # raw tracepoints, bpf_get_current_task_btf
+        names["atomics"] = bool(features.named("cpu v3").works)
+        found = json.dumps(sorted(name for name, works in names.items() if works)).encode()
+        cache.put(key, found)
+    names_found = frozenset(json.loads(found))
+    return Target("v3", names_found)
+
+
+def _format(forms: list[Any], record: bytes) -> str:
+    """A log line out of its form and raw parts."""
+    number = int.from_bytes(record[:4], "little")
+    if number >= len(forms):
+        return f"(a log line of unknown form {number})"
+    return "".join(part if isinstance(part, str) else _format_part(record, *part) for part in forms[number][1])
+
+
+def _format_part(record: bytes, kind: str, at: int, size: int, conversion: str, spec: str) -> str:
+    raw = record[at:at + size]
+    value: Any
+    if kind in ("u64", "i64", "bool"):
+        value = int.from_bytes(raw, "little", signed=kind == "i64")
+        value = bool(value) if kind == "bool" else value
+    elif kind == "text":
+        value = raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    else:
+        from importlib import import_module
+        module, _, path = kind.partition(":")
+        value = import_module(module)
+        for name in path.split("."):
+            value = getattr(value, name)
+        value = str(value.from_bytes(raw))
+    if conversion:
+        shown: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
+        value = shown[conversion](value)
+    return format(value, spec)
+
+
+def _nothing() -> int:
+    return 0
+
+
+def _unbind(bindings: list[Any], view: memoryview) -> None:
+    bindings[:] = [b for b in bindings if b is not view]
+    view.release()

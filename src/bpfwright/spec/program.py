@@ -1,0 +1,131 @@
+"""Programs before they are loaded: a function and its hook; and what a test run gives."""
+from __future__ import annotations
+
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from bpfwright.errors import UsageError
+from bpfwright.spec.machine import Link, LoadedProgram, Machine, TestRun
+
+if TYPE_CHECKING:
+    from bpfwright.spec.packet import Packet
+
+__all__ = ["BoundProgram", "Context", "Hook", "Program", "Result", "Target"]
+
+T = TypeVar("T")
+I = TypeVar("I")
+A = TypeVar("A")
+
+
+class Context:
+    """What a hook hands to its program. Subclasses list what programs may ask of it in `__operations__`."""
+
+
+class Target:
+    """What a program attaches to."""
+
+
+class Hook(Protocol):
+    """A hook point's declaration: everything that the compiler and the machines must know of it.
+
+    A module of `hooks` makes one object of a class with these members; `options` are a program's own (a tracepoint's
+    name, sleepable ...).
+    """
+
+    name: str
+    type: int
+
+    def section(self, program: Program[Any, Any, Any]) -> str:
+        """The ELF section that names type and target."""
+
+    def expected_attach_type(self, program: Program[Any, Any, Any]) -> int: ...
+
+    def parameters(self, program: Program[Any, Any, Any], annotations: list[Any]) -> list[Any]:
+        """The meanings of the function's parameters; the first is the context."""
+
+    def result(self, program: Program[Any, Any, Any]) -> Any:
+        """What the function returns, as a meaning."""
+
+    def enter(self, builder: Any, program: Program[Any, Any, Any], meanings: list[Any]) -> list[Any]:
+        """The function's arguments, out of the context pointer."""
+
+    def attach(self, machine: Machine, loaded: LoadedProgram, program: Program[Any, Any, Any], target: Any) -> Link: ...
+
+    def test(self, loaded: LoadedProgram, program: Program[Any, Any, Any], given: Any, repeat: int) -> Result[Any]:
+        """Run it on an input of the hook's kind."""
+
+
+class Program(Generic[T, I, A]):
+    """A function that the decorator of a hook took: it is compiled when it is first loaded or attached."""
+
+    def __init__(self, hook: Hook, function: FunctionType, **options: Any) -> None:
+        if not isinstance(function, FunctionType):
+            raise UsageError(f"a program is a function, not a {type(function).__name__}",
+                             cure="Put the decorator above a `def`.")
+        self.hook = hook
+        self.function = function
+        self.options = options
+        self.bindings: list[LoadedProgram] = []
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+
+    @property
+    def name(self) -> str:
+        """The function's name; the kernel keeps its first 15 characters."""
+        return self.function.__name__
+
+    def on(self, target: T) -> BoundProgram[T, I, A]:
+        """The program bound to a target, so that several can be attached in one session."""
+        return BoundProgram(self.hook, self.function, target, **self.options)
+
+    def __repr__(self) -> str:
+        return f"<{self.hook.name} program {self.name}>"
+
+    if not TYPE_CHECKING:
+        def __call__(self, *args, **kwargs):
+            raise UsageError(f"{self.name} is a kernel program: this process cannot call it",
+                             cure="Write load(...).test(...), or attach(...).")
+
+
+class BoundProgram(Program[T, I, A]):
+    """A program whose decorator, or `.on(...)`, already names its target."""
+
+    def __init__(self, hook: Hook, function: FunctionType, target: Any, **options: Any) -> None:
+        super().__init__(hook, function, **options)
+        self.target = target
+
+
+class Result(Generic[A]):
+    """What a test run gave: the action, the packet or context afterwards, what was logged, ns a run."""
+
+    __slots__ = ("_run", "action", "log")
+
+    def __init__(self, run: TestRun, action: A, log: list[str]) -> None:
+        self._run = run
+        self.action = action
+        self.log = log
+
+    @property
+    def packet(self) -> Packet:
+        """The packet as the program left it."""
+        from bpfwright.spec.packet import Packet
+        return Packet.parse(self._run.data)
+
+    @property
+    def data(self) -> bytes:
+        """The packet's bytes as the program left them."""
+        return self._run.data
+
+    @property
+    def context(self) -> bytes:
+        """The context's bytes afterwards."""
+        return self._run.context
+
+    @property
+    def duration_ns(self) -> int:
+        """Mean time of one run."""
+        return self._run.duration_ns
+
+    def __repr__(self) -> str:
+        return f"Result(action={self.action!r}, duration_ns={self.duration_ns})"
