@@ -19,7 +19,8 @@ LOGS = sorted(path for path in (Path(__file__).parent.parent / "data" / "verifie
 # Said before or after the walk over instructions: they name no instruction.
 PLACELESS = {"combined_stack", "falls_through", "global_function_null"}
 CAUSES = {
-    "null_map_value": ("null|NULL", "None|NULL"), "packet_out_of_bounds": ("packet|object_size", "long enough|bounds check"),
+    "null_map_value": ("null|NULL", "None|NULL"),
+    "packet_out_of_bounds": ("packet|object_size", "long enough|bounds check"),
     "uninitialized_register": ("R7", "stored|nitialize"), "missing_release": ("release|Unreleased", "elease"),
     "helper_not_allowed": ("bpf_skb_load_bytes", "may not call|allowed"), "wrong_return_value": ("R0", "action"),
     "infinite_loop": ("infinite loop", "counter"), "gpl_only_helper": ("GPL", "GPL"),
