@@ -9,6 +9,8 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
+from bpfwright.errors import NotSupported
+
 # The clock says nothing on a shared machine, so no deadlines; `full` is what `./dev full` counts.
 hypothesis.settings.register_profile("desk", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, print_blob=True)
@@ -27,6 +29,19 @@ def may_load_bpf() -> bool:
     return bool(effective >> 21 & 1 or effective >> 39 & 1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lab", action="store_true", help="another kernel: what it lacks is skipped, not failed")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`since("6.2")`: the test is about something that older kernels of the lab lack."""
+    mark = item.get_closest_marker("since")
+    if mark and item.config.getoption("--lab"):
+        here, wanted = os.uname().release.split(".")[:2], mark.args[0].split(".")
+        if [int(part) for part in here] < [int(part) for part in wanted]:
+            pytest.skip(f"{REFUSED}it is about Linux {mark.args[0]}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Kernel tests want privilege: without it they skip on a desk and fail in CI."""
     if may_load_bpf() or IN_CI:
@@ -38,9 +53,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a kernel test may skip only because this kernel refuses the hook, and says so by `refused_here`."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None],
+                              ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a kernel test may skip only because this kernel refuses the hook, and says so by `refused_here`.
+
+    In the lab a kernel is what it is: there a test is skipped when bpfwright itself says what the kernel lacks.
+    """
     report = yield
+    if report.failed and item.config.getoption("--lab") and call.excinfo and call.excinfo.errisinstance(NotSupported):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"{REFUSED}{str(call.excinfo.value).splitlines()[0]}")
+        return report
     if IN_CI and report.skipped and item.get_closest_marker("kernel") and REFUSED not in str(report.longrepr):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped in CI without refused_here: {report.longrepr}"

@@ -11,6 +11,9 @@ from vmtest.protocol import Case, Result, case, case_names
 
 __all__ = ["main"]
 
+# Rooms whose kernel tests need no LLVM, which takes seconds to start in a guest.
+SUITE = ("tests/kernel", "tests/events")
+
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev vmtest", description=__doc__)
@@ -19,6 +22,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-k", dest="match", default="", help="only cases with this in their name")
     parser.add_argument("--update", action="store_true", help="look for newer kernels")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for each kernel (600)")
+    parser.add_argument("--suite", action="store_true", help="run the kernel tests of tests/ too")
     parser.add_argument("--record", action="store_true", help="keep the results for the README's table")
     chosen = parser.parse_args(words)
     unknown = [name for name in chosen.kernels if name not in (*kernels.SERIES, "host")]
@@ -72,7 +76,12 @@ def _run_on(series: str, cases: list[Case], folder: Path, chosen: argparse.Names
     if chosen.record and series != "host":
         report.record(series, run.release, run.results, cases)
     bad = sum(result.verdict not in expected[result.case] for result in run.results)
-    return len(run.results) - bad, bad
+    good = len(run.results) - bad
+    if chosen.suite and series != "host":
+        passed = lab.run_suite(kernels.get(series), SUITE)
+        print(f"vmtest: {run.release}: the kernel tests {'pass' if passed else 'FAIL'}", flush=True)
+        good, bad = good + passed, bad + (not passed)
+    return good, bad
 
 
 if __name__ == "__main__":

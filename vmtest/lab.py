@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vmtest import boot, kernels
 from vmtest.protocol import Case, Result
 
-__all__ = ["KernelRun", "build_cases", "run_host", "run_kernel"]
+__all__ = ["KernelRun", "build_cases", "run_host", "run_kernel", "run_suite"]
 
 TOP = Path(__file__).parent.parent
 BOOTS = 3          # a guest that dies before its first test gets these many tries: emulated CPUs fail now and then
@@ -111,6 +111,17 @@ def run_host(cases: list[Case], folder: Path, report: Callable[[Result], None], 
     if progress.running:
         progress.finish(Result(progress.running, "died", 0.0, f"exit status {done.returncode}"))
     return KernelRun("host", os.uname().release, progress.results, time.monotonic() - started)
+
+
+def run_suite(kernel: kernels.KernelImage, rooms: Iterable[str], *, timeout_s: float = 900.0) -> bool:
+    """The kernel tests of `rooms`, which need no compiler, by pytest in one boot; prints what it prints."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "kernel", "-p", "no:cacheprovider", "--tb=short", "--lab",
+               "--timeout=0", *rooms]
+    outcome = boot.run(kernel, command, folder=str(TOP), environment=_environment(), timeout_s=timeout_s, on_line=print)
+    if outcome.status is None:
+        print(f"vmtest: {kernel.series}: {'ran out of time' if outcome.timed_out else 'the guest died'}\n"
+              f"{outcome.console}\n{outcome.stderr}")
+    return outcome.status == 0
 
 
 def _environment() -> dict[str, str]:
