@@ -465,10 +465,14 @@ def evaluate(annotation: object, namespace: object) -> object:
         return annotation
     spaces = namespace if isinstance(namespace, (list, tuple)) else [namespace or {}]
     merged: dict[str, Any] = {}
+    lazy: Any = None
     for space in reversed(spaces):
-        merged.update(space)
+        if hasattr(space, "__missing__"):  # names that are made when they are asked for
+            lazy = space
+        else:
+            merged.update(space)
     try:
-        result: object = eval(annotation, merged)  # the user's own annotation, as typing.get_type_hints does
+        result: object = eval(annotation, merged, lazy)  # the user's own annotation, as typing.get_type_hints does
         return result
     except NameError as error:
         raise UsageError(f"annotation {annotation!r}: {error}",
