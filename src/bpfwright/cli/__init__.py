@@ -19,10 +19,12 @@ __all__ = ["VERBS", "Verb", "main"]
 
 # Verb to module. What a verb says about itself stands in its module only.
 VERBS = {
+    "build": "bpfwright.cli.build",
     "doctor": "bpfwright.cli.doctor",
     "inspect": "bpfwright.cli.inspect",
     "load": "bpfwright.cli.load",
     "ps": "bpfwright.cli.ps",
+    "run": "bpfwright.cli.run",
 }
 
 

@@ -1,4 +1,4 @@
-"""Show what is in a BPF object: programs, maps, types, and the instructions between their source lines.
+"""Show what is in a BPF object, or becomes of a Python file: programs, maps, types, instructions by source line.
 
 Nothing is loaded and no privilege is needed. --only chooses parts; naming programs shows the code of those alone.
 """
@@ -11,6 +11,7 @@ from typing import TextIO
 from bpfwright.cli import listing
 from bpfwright.cli.names import kernel_names
 from bpfwright.cli.output import Cell, Column, add_options, destination, write
+from bpfwright.cli.sources import add_target, compile_file
 from bpfwright.errors import ElfError, UsageError
 from bpfwright.spec.objects import Function, ObjectSpec
 
@@ -20,6 +21,7 @@ EXAMPLES = (
     "bpfwright inspect x.bpf.o                  everything",
     "bpfwright inspect x.bpf.o --only code      instructions and source lines",
     "bpfwright inspect x.bpf.o firewall         one program's",
+    "bpfwright inspect firewall.py              what the compiler makes of it",
     "bpfwright inspect x.bpf.o -j               the same, for programs",
 )
 
@@ -40,15 +42,18 @@ COLUMNS = {
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE.o", help="an object from bpfwright, clang, or anyone")
+    parser.add_argument("file", metavar="FILE", help="an object from bpfwright, clang or anyone, or a Python file")
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help="show only these")
     parser.add_argument("--only", action="append", choices=PARTS, help="show this part; may be given again")
+    add_target(parser)
     add_options(parser)
 
 
-def read_object(path: str) -> ObjectSpec:
-    """The object in a file."""
+def read_object(path: str, target: str = "oldest") -> ObjectSpec:
+    """The object in a file, or compiled from it."""
     from bpfwright import objfile
+    if path.endswith(".py"):
+        return objfile.read(compile_file(path, [], target), path)
     with open(path, "rb") as file:
         data = file.read()
     if data[:4] != b"\x7fELF":
@@ -58,7 +63,7 @@ def read_object(path: str) -> ObjectSpec:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    spec = read_object(chosen.file)
+    spec = read_object(chosen.file, chosen.target)
     unknown = set(chosen.programs) - {program.name for program in spec.programs}
     if unknown:
         raise UsageError(f"{chosen.file} has no program {min(unknown)}",
@@ -83,6 +88,10 @@ def _tables(chosen: argparse.Namespace, spec: ObjectSpec, parts: list[str], to: 
         if part == "code":
             for function in _functions(spec, chosen.programs):
                 to.write(f"{between}{function.name}:\n{listing.text(function, big_endian=spec.big_endian)}\n")
+                between = "\n"
+        elif part == "types":
+            for text in _definitions(spec):
+                to.write(f"{between}{text}\n")
                 between = "\n"
         elif rows := list(_ROWS[part](spec, chosen.programs)):
             to.write(between)
@@ -129,6 +138,18 @@ def _types(spec: ObjectSpec, names: list[str]) -> Iterator[dict[str, Cell]]:
         if name:
             yield {"id": number, "kind": Kind.NAMES[kind], "name": name,
                    "size": btf.size(number) if kind in sized else None}
+
+
+def _definitions(spec: ObjectSpec) -> Iterator[str]:
+    """Structs, unions and enums as C writes them, with the place of each field."""
+    if not spec.btf:
+        return
+    from bpfwright.formats.btf import Btf, Kind
+    from bpfwright.formats.btf.printing import definition
+    btf = Btf(spec.btf)
+    for number in btf.ids():
+        if btf.kind(number) in Kind.COMPOSITES | Kind.ENUMS and btf.name(number):
+            yield definition(btf, number, offsets=True)
 
 
 def _code(spec: ObjectSpec, names: list[str]) -> Iterator[dict[str, Cell]]:
