@@ -9,7 +9,7 @@ from bpfwright.formats.elf import Elf, Section
 __all__ = ["strip_debug"]
 
 _SHT_SYMTAB, _SHT_NOBITS, _SHT_REL, _SHT_RELA = 2, 8, 9, 4
-_STT_SECTION = 3
+_MAX_ALIGN = 1 << 16
 
 
 def strip_debug(data: bytes) -> bytes:
@@ -28,11 +28,13 @@ def strip_debug(data: bytes) -> bytes:
     headers = bytearray(64)
     for section in kept[1:]:
         contents = _contents(elf, section, order, symbols, numbers, dropped)
+        if section.align > _MAX_ALIGN:
+            raise ElfError(f"section {section.name} is aligned to {section.align} bytes, which is absurd")
         out += bytes(-len(out) % max(section.align, 1))
         size = section.size if section.type == _SHT_NOBITS else len(contents)
         info = section.info
         if section.type in (_SHT_REL, _SHT_RELA):
-            info = numbers[section.info]
+            info = numbers.get(section.info, 0)
         elif section.type == _SHT_SYMTAB:
             info = sum(1 for index in symbols if elf.symbols[index].binding == 0)
         headers += header.pack(names_at[section.index], section.type, section.flags, 0, len(out), size,
@@ -40,6 +42,8 @@ def strip_debug(data: bytes) -> bytes:
         out += contents
     out += bytes(-len(out) % 8)
     names_index = Struct(order + "H").unpack_from(data, 62)[0]
+    if names_index not in numbers:
+        raise ElfError("the table of section names is debugging information, or not there")
     Struct(order + "Q").pack_into(out, 40, len(out))
     Struct(order + "HH").pack_into(out, 60, len(kept), numbers[names_index])
     return bytes(out + headers)
@@ -49,7 +53,7 @@ def _is_debug(elf: Elf, section: Section) -> bool:
     if section.type in (_SHT_REL, _SHT_RELA):
         if not 0 < section.info < len(elf.sections):
             raise ElfError(f"section {section.name} relocates nothing")
-        return _is_debug(elf, elf.sections[section.info]) if section.info != section.index else False
+        return elf.sections[section.info].name.startswith(".debug_")
     return section.name.startswith(".debug_")
 
 
