@@ -1,0 +1,1 @@
+"""Programs of the cases that are written in Python."""
