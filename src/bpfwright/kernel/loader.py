@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Self
 from bpfwright._abi import bpf as B
 from bpfwright.errors import FormatError, KernelError, RelocationError, UsageError
 from bpfwright.kernel import sys
-from bpfwright.kernel.externs import Externs
 from bpfwright.kernel.linker import Linked, Reference, link, reachable
 from bpfwright.kernel.map import KernelMap, descriptor_value
 from bpfwright.kernel.program import KernelProgram
-from bpfwright.kernel.refusal import load_error
 from bpfwright.kernel.typeload import function_type, load_types
-from bpfwright.spec.machine import LoadedMap, LoadedProgram
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 
 if TYPE_CHECKING:
     from bpfwright.formats.btf.relocate import Relocator
     from bpfwright.kernel.types import KernelTypes
+    from bpfwright.spec.machine import LoadedMap, LoadedProgram
 
 __all__ = ["KernelObject", "Loader"]
 
@@ -204,6 +202,7 @@ class Loader:
         used = {(relocation.kind, relocation.name) for name in names
                 for relocation in self.functions[name].relocations if relocation.kind in ("kfunc", "extern")}
         if used:
+            from bpfwright.kernel.externs import Externs
             externs = Externs(self.spec, self.types, self.fd_array)
             self.references.update(externs.resolve(used))
             if externs.config is not None:
@@ -269,6 +268,7 @@ class Loader:
             text = detailed if "\nprocessed " in detailed else text
         if fd >= 0:
             return fd       # the first failure was a passing one
+        from bpfwright.kernel.refusal import load_error     # regular expressions: only failures pay for them
         poisoned = self._relocator.poisoned if self._relocator else {}
         raise load_error(spec, failure, text, linked, self.functions, poisoned)
 
