@@ -6,13 +6,10 @@ the classes matters. A field that the running kernel lacks is a load-time error 
 # ruff: noqa
 # pyright: reportGeneralTypeIssues=false
 # So many classes are "too complex to analyze" as a source file; as an import they are not.
-from bpfwright.types import KernelStruct, array, bits, char, ptr, L, be16, be32, be64, i8, i16, i32, i64, u8, u16, u32, u64
-from bpfwright.types import array as _t_array
-from bpfwright.types import ptr as _t_ptr
-from bpfwright.types import u16 as _t_u16
-from bpfwright.types import u32 as _t_u32
-from bpfwright.types import u64 as _t_u64
-from bpfwright.types import u8 as _t_u8
+from bpfwright.types import (
+    KernelStruct, L, array, array as _t_array, be16, be32, be64, bits, char, i16, i32, i64, i8, ptr, ptr as _t_ptr,
+    u16, u16 as _t_u16, u32, u32 as _t_u32, u64, u64 as _t_u64, u8, u8 as _t_u8,
+)
 
 class AdmissionConfirm(KernelStruct):
     options: i32

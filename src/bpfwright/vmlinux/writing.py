@@ -4,11 +4,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from keyword import iskeyword
+from textwrap import fill
 
 from bpfwright.errors import BtfError, TargetError
 from bpfwright.formats.btf import Btf, Kind
 
-__all__ = ["Picture", "Record", "kfuncs_of", "merge", "picture_of", "render", "render_record", "write_structs"]
+__all__ = ["Picture", "Record", "import_lines", "kfuncs_of", "merge", "picture_of", "render",
+           "render_record", "write_structs"]
 
 _BUILTIN = ("array", "bits", "char", "ptr", "L", "be16", "be32", "be64", "i8", "i16", "i32", "i64", "u8", "u16", "u32",
             "u64")
@@ -226,6 +228,22 @@ def _kfunc_line(btf: Btf, reader: _Reader, function: int, names: frozenset[str])
 
 # Writing
 
+def import_lines(imports: Iterable[tuple[str, str]]) -> str:
+    """Import statements for (module, name) pairs, one a module."""
+    by_module: dict[str, set[str]] = {}
+    for module, name in imports:
+        by_module.setdefault(module, set()).add(name)
+    lines = []
+    for module in sorted(by_module):
+        names = sorted(by_module[module])
+        line = f"from {module} import {', '.join(names)}"
+        if len(line) > 120:
+            line = "\n".join([f"from {module} import (", *fill(", ".join(names), 114).splitlines()])
+            line = line.replace("\n", "\n    ") + ",\n)"
+        lines.append(line + "\n")
+    return "".join(lines)
+
+
 def render_record(name: str, record: Record) -> tuple[str, set[str]]:
     """The class, and the names for which it needs an alias: those that one of its own fields hides."""
     used = {word for text in record.fields.values() for word in _WORD.findall(text)}
@@ -253,15 +271,15 @@ def render(picture: Picture, *, head: str, kfuncs: dict[str, str] | None = None,
         text, hidden = render_record(name, picture[name])
         classes.append(text)
         aliases |= hidden
-    whole = "".join(f"\n{text}" for text in classes)
+    gap = "\n" if body == "..." else "\n\n"
+    whole = "".join(gap + text for text in classes)
     words = set(_WORD.findall(whole + " ".join((kfuncs or {}).values()))) | aliases
-    lines = [head, f"from bpfwright.types import {', '.join(['KernelStruct', *(n for n in _BUILTIN if n in words)])}\n"]
-    borrowed = sorted(name for name in picture if outside(name) and name in words)
-    lines += [f"from bpfwright.types import {name} as _t_{name}\n" for name in sorted(aliases) if name in _BUILTIN]
-    lines += [f"from bpfwright.vmlinux import {name}\n" for name in borrowed]
+    imports = [("bpfwright.types", name) for name in ("KernelStruct", *(n for n in _BUILTIN if n in words))]
+    imports += [("bpfwright.types", f"{name} as _t_{name}") for name in aliases if name in _BUILTIN]
+    imports += [("bpfwright.vmlinux", name) for name in picture if outside(name) and name in words]
     if kfuncs and body != "...":
-        lines.append("from bpfwright.helpers import external, kfunc\n")
-    lines += [whole, "\n"]
+        imports += [("bpfwright.helpers", name) for name in ("external", "kfunc")]
+    lines = [head, import_lines(imports), whole, "\n" if aliases else ""]
     lines += [f"_t_{name} = {name}\n" for name in sorted(aliases) if name not in _BUILTIN]
     for name in sorted(kfuncs or {}):
         assert kfuncs is not None
