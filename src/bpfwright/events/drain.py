@@ -1,6 +1,7 @@
 """Native code that copies the records of a ring into rows, whatever their sizes; compiled once and cached."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -153,8 +154,7 @@ def native(compile_it: bool) -> Drain | None:
 
 
 def _object(compile_it: bool) -> bytes | None:
-    import platform
-    key = _cache.key_of(_IR.encode(), platform.machine().encode(), _llvm.version().encode())
+    key = _cache.key_of(_IR.encode(), os.uname().machine.encode(), _llvm.version().encode())
     try:
         cache: _cache.Cache | None = _cache.default()
         assert cache is not None

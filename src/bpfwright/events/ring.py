@@ -5,7 +5,7 @@ writing a header, and clears the header's busy bit when the record is committed.
 """
 from __future__ import annotations
 
-import platform
+import os
 from _thread import allocate_lock
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ __all__ = ["Ring", "RingReader", "Rows", "fence"]
 BUSY, DISCARD = 1 << 31, 1 << 30
 HEADER = 8
 _LENGTH = DISCARD - 1
-_ORDERED = platform.machine() in ("x86_64", "AMD64", "i686", "s390x")
+_ORDERED = os.uname().machine in ("x86_64", "i686", "s390x")
 _ENOUGH_FOR_NATIVE = 8192
 _STEP_BYTES = 256 << 10
 
@@ -93,6 +93,11 @@ class RingReader:
         self._closed = False
 
     @property
+    def closed(self) -> bool:
+        """Whether the ring was let go."""
+        return self._closed
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes between the two positions, uncommitted records included."""
         return 0 if self._closed else self._producer[0] - self._consumer[0]
@@ -110,15 +115,18 @@ class RingReader:
         end = self._producer[0]
         at = consumer[0]
         while at < end:
-            ordered or fence()
+            if not ordered:
+                fence()
             place = at & mask
             header = headers[place >> 2]
             if header & BUSY:
                 return
-            ordered or fence()
+            if not ordered:
+                fence()
             length = header & _LENGTH
             record = data[place + HEADER:place + HEADER + length].tobytes() if not header & DISCARD else None
-            ordered or fence()  # the copy comes before the kernel may reuse the space
+            if not ordered:
+                fence()  # the copy comes before the kernel may reuse the space
             at += length + HEADER + 7 & ~7
             consumer[0] = at
             if record is None:
@@ -127,7 +135,7 @@ class RingReader:
             if length > self.width:
                 self.truncated += 1
             yield record
-            if self._closed:
+            if self.closed:
                 return
             at = consumer[0]  # another way of reading may have gone on meanwhile
 

@@ -37,15 +37,21 @@ class Layout(NamedTuple):
 class Member:
     """What a Struct class has in place of an annotated name."""
 
-    __slots__ = ("name",)
+    __slots__ = ("_known", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # The layout last met and the member's place in it, as one object: threads may read different subclasses.
+        self._known: tuple[object, Any] = (None, None)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         if instance is None:
             return self
-        field = owner.__layout__().fields[self.name]
+        layout = owner.__laid_out__ or owner.__layout__()
+        known, field = self._known
+        if known is not layout:
+            field = layout.fields[self.name]
+            self._known = layout, field
         if field.width:
             word = field.type.storage.get(instance._memory, instance._offset + field.offset)
             value = (word >> field.shift) & ((1 << field.width) - 1)
