@@ -44,6 +44,7 @@ class Session:
         self._owned = machine is None
         self.machine: Machine = machine if machine is not None else _kernel()
         self._links: list[Link] = []
+        self._attached: list[tuple[Program[Any, Any, Any], Any]] = []
         self._closers: list[Callable[[], None]] = []
         self._extra: dict[int, Binding] = {}
         self._deadline_ns: int | None = None
@@ -59,6 +60,9 @@ class Session:
         from bpfwright.lang.compile import compile_programs
         from bpfwright.objfile import read
         configs = {} if config is None else {type(config): config}
+        for program in self._programs:
+            prepare = getattr(program.hook, "prepare", None)
+            program.facts = None if prepare is None else prepare(self.machine, program)
         compiled = compile_programs(self._programs, target_of(self.machine), configs)
         self.compiled: Compiled = compiled
         spec = read(compiled.elf)
@@ -124,6 +128,7 @@ class Session:
     def _attach(self, program: Program[Any, Any, Any], target: Any) -> None:
         link = program.hook.attach(self.machine, self.program(program), program, target)
         self._links.append(link)
+        self._attached.append((program, target))
         self.links = tuple(self._links)
 
     # use
@@ -169,6 +174,16 @@ class Session:
     def statistics(self) -> dict[str, tuple[int, int, int]]:
         """(runs, ns in all, recursion misses) by program; switch them on with `machine.keep_statistics()`."""
         return {program.name: self.program(program).statistics() for program in self._programs}
+
+    def read(self, program: Program[Any, Any, Any], record: type[S]) -> list[S]:
+        """Walk an attached iterator once; the records that it wrote."""
+        from bpfwright.types.ctype import RecordType
+        ctype = RecordType(record)
+        for (attached, _), link in zip(self._attached, self._links, strict=True):
+            if attached.function is program.function:
+                data: bytes = self.machine.iterate(link)  # type: ignore[attr-defined]
+                return [ctype.from_bytes(data[at:at + ctype.size]) for at in range(0, len(data), ctype.size)]
+        raise SessionError(f"{program.name} is not attached in this session")
 
     def wait(self) -> None:
         """Sleep until the session's time is over."""

@@ -1,21 +1,22 @@
-"""Arguments that arrive as an array of 64-bit words: raw tracepoints, fentry, LSM."""
+"""Arguments that arrive as an array of 64-bit words: raw tracepoints, fentry, LSM; and how names find their places."""
 from __future__ import annotations
 
 from typing import Any
 
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Value
-from bpfwright.spec.meaning import BOOLEAN, Boolean, ContextOf, Integer, KernelObject, Meaning, Optional, UserAddress
-from bpfwright.spec.meaning import meaning_of
+from bpfwright.spec.meaning import (BOOLEAN, Boolean, ContextOf, Integer, KernelObject, Meaning, Optional, UserAddress,
+                                    meaning_of)
 from bpfwright.types.ctype import CType, Maybe, Pointer, RecordType, ctype_of
 
-__all__ = ["argument_meaning", "enter", "meanings"]
+__all__ = ["argument_meaning", "enter", "meanings", "places", "word_as"]
 
 
 def argument_meaning(annotation: Any, trusted: bool) -> Meaning:
     """What a parameter of a kernel function is, by its annotation."""
-    if getattr(annotation, "__args__", None) and type(None) in annotation.__args__:
-        (inner,) = (a for a in annotation.__args__ if a is not type(None))
+    choices = getattr(annotation, "__args__", None) or ()
+    if type(None) in choices:
+        (inner,) = (a for a in choices if a is not type(None))
         return Optional(argument_meaning(inner, trusted))
     if isinstance(annotation, Maybe):
         return Optional(argument_meaning(annotation.inner, trusted))
@@ -38,11 +39,48 @@ def meanings(context: type[Any], annotations: list[Any], *, trusted: bool) -> li
     return [ContextOf(context), *(argument_meaning(a, trusted) for a in annotations[1:])]
 
 
-def enter(builder: Any, found: list[Any], first: int = 0, stride: int = 8) -> list[Any]:
+def places(found: list[Any], names: tuple[str, ...], parameters: list[tuple[str, str]] | None, what: str,
+           *, returns: bool = False) -> list[int]:
+    """Which word each argument is.
+
+    `parameters` is what BTF says: (name, struct pointed to). A pointer to a struct takes the parameter of its name, or
+    else the first free one of that struct; a number the parameter of its name, or the one at its own position.
+    Without BTF, positions count. With `returns`, an argument called `ret`, or one too many, is the returned value.
+    """
+    if parameters is None:
+        return list(range(len(found) - 1))
+    taken: set[int] = set()
+    result = []
+    for position, (meaning, name) in enumerate(zip(found[1:], names[1:], strict=True)):
+        if returns and (name == "ret" or position == len(parameters)):
+            result.append(len(parameters))
+            continue
+        result.append(_place(meaning, name, position, parameters, taken, what))
+        taken.add(result[-1])
+    return result
+
+
+def _place(meaning: Meaning, name: str, position: int, parameters: list[tuple[str, str]], taken: set[int],
+           what: str) -> int:
+    inner = meaning.inner if isinstance(meaning, Optional) else meaning
+    wanted = inner.cls.__kernel_name__ if isinstance(inner, KernelObject) else ""
+    fitting = [i for i, (_, struct) in enumerate(parameters) if i not in taken and (not wanted or struct == wanted)]
+    for index in fitting:
+        if parameters[index][0] == name:
+            return index
+    if wanted and fitting:
+        return position if position in fitting else fitting[0]
+    if not wanted and position < len(parameters) and position not in taken:
+        return position
+    shown = ", ".join(f"{n}: ptr[{s}]" if s else n for n, s in parameters) or "nothing"
+    raise UsageError(f"{what} has no parameter that fits {name}", cure=f"It takes: {shown}.")
+
+
+def enter(builder: Any, found: list[Any], words: list[int]) -> list[Any]:
     """Load each argument from its word."""
     values = [Value(found[0], builder.context())]
-    for index, meaning in enumerate(found[1:]):
-        values.append(word_as(builder, meaning, builder.load("i64", builder.context(), (first + index) * stride, 8)))
+    for meaning, word in zip(found[1:], words, strict=True):
+        values.append(word_as(builder, meaning, builder.load("i64", builder.context(), word * 8, 8)))
     return values
 
 

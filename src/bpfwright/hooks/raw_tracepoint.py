@@ -8,7 +8,7 @@ from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.meaning import NOTHING
-from bpfwright.spec.program import BoundProgram, Result, Target
+from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
 from bpfwright.spec.program import Context as _Context
 
 __all__ = ["Context", "Event", "program"]
@@ -27,7 +27,7 @@ class Context(_Context):
     __operations__: ClassVar[dict[str, Operation]] = {}
 
 
-class _Hook:
+class _Hook(HookPoint):
     """BPF_PROG_TYPE_TRACING with BPF_TRACE_RAW_TP: arguments are typed by the kernel's BTF (since 5.5), loads direct.
 
     With `btf=False`, BPF_PROG_TYPE_RAW_TRACEPOINT (since 4.17): kernel structs are then read by probe reads.
@@ -39,8 +39,9 @@ class _Hook:
     def section(self, program: Any) -> str:
         return f"{'tp_btf' if program.options['btf'] else 'raw_tp'}/{program.options['event']}"
 
-    def expected_attach_type(self, program: Any) -> int:
-        return 23 if program.options["btf"] else 0
+    def prepare(self, machine: Any, program: Any) -> Any:
+        """The event's parameters, as this kernel has them."""
+        return machine.prototype("tp_btf", program.options["event"]) if program.options["btf"] else None
 
     def parameters(self, program: Any, annotations: list[Any]) -> list[Any]:
         return _arguments.meanings(Context, annotations, trusted=program.options["btf"])
@@ -49,7 +50,8 @@ class _Hook:
         return NOTHING
 
     def enter(self, builder: Any, program: Any, meanings: list[Any]) -> list[Any]:
-        return _arguments.enter(builder, meanings)
+        words = _arguments.places(meanings, program.parameter_names, program.facts, program.options["event"])
+        return _arguments.enter(builder, meanings, words)
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         return machine.raw_tracepoint(loaded, "" if program.options["btf"] else target.name)
@@ -67,7 +69,10 @@ HOOK = _Hook()
 
 def program(event: str, *, btf: bool = True) -> Callable[
         [Callable[Concatenate[Context, ...], None]], BoundProgram[Event, tuple[Any, ...], None]]:
-    """A program at a raw tracepoint: `@raw_tracepoint.program("sched_process_exit")`. Parameters follow TP_PROTO."""
+    """A program at a raw tracepoint: `@raw_tracepoint.program("sched_process_exit")`.
+
+    Parameters are found by name and type among those of the event (TP_PROTO). `btf=False` reads them untyped.
+    """
     def take(function: Any) -> Any:
         return BoundProgram(HOOK, function, Event(event), event=event, btf=btf)
 

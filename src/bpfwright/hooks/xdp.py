@@ -12,7 +12,7 @@ from bpfwright.spec.header import Header
 from bpfwright.spec.meaning import BOOLEAN, U32, ContextOf, Integer, Meaning
 from bpfwright.spec.packet import Packet
 from bpfwright.spec.program import Context as _Context
-from bpfwright.spec.program import Program, Result, Target
+from bpfwright.spec.program import HookPoint, Program, Result, Target
 
 __all__ = ["ABORTED", "DROP", "PASS", "TX", "Action", "Context", "Interface", "XdpProgram", "program", "redirect"]
 
@@ -150,7 +150,7 @@ redirect.__operation__ = Operation(_check_redirect, _lower_redirect)  # type: ig
 XdpProgram = Program[Interface, Packet | Header | bytes, Action]
 
 
-class _Hook:
+class _Hook(HookPoint):
     """XDP's declaration (include/uapi/linux/bpf.h: BPF_PROG_TYPE_XDP)."""
 
     name = "xdp"
@@ -159,17 +159,11 @@ class _Hook:
     def section(self, program: Any) -> str:
         return "xdp.frags" if program.options.get("frags") else "xdp"
 
-    def expected_attach_type(self, program: Any) -> int:
-        return 37  # BPF_XDP
-
     def parameters(self, program: Any, annotations: list[Any]) -> list[Any]:
         return [ContextOf(Context)]
 
     def result(self, program: Any) -> Any:
         return Integer(0, 4, Action)
-
-    def enter(self, builder: Any, program: Any, meanings: list[Any]) -> list[Any]:
-        return [Value(meanings[0], builder.context())]
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         return machine.xdp(loaded, target.name, target.mode)

@@ -1,7 +1,8 @@
 """The Kernel machine: loads objects into the running kernel and attaches their programs."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from struct import pack
 from typing import TYPE_CHECKING, Self
 
@@ -10,7 +11,6 @@ from bpfwright.errors import KernelError
 from bpfwright.kernel import sys
 from bpfwright.kernel.loader import KernelObject, Loader
 from bpfwright.kernel.map import KernelMap
-from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
 from bpfwright.spec.objects import MapSpec, ObjectSpec
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bpfwright.kernel.features import Features
     from bpfwright.kernel.link import BpfLink, EventLink
     from bpfwright.kernel.types import KernelTypes
+    from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
 
 __all__ = ["Kernel"]
 
@@ -135,6 +136,25 @@ class Kernel:
         event = perf.uprobe_event(path, offset, ret, pid, semaphore)
         return self._events(program, [event], f"{'uretprobe' if ret else 'uprobe'} {path}+{offset:#x}", cookie)
 
+    def kprobe_multi(self, program: LoadedProgram, functions: Sequence[str], *, ret: bool = False,
+                     cookies: Sequence[int] = ()) -> BpfLink:
+        """Many kernel functions by one link (since 5.18); `cookies` one each, or none."""
+        from bpfwright.kernel.attach import attach_kprobe_multi
+        return attach_kprobe_multi(program, functions, ret, cookies)
+
+    def uprobe_multi(self, program: LoadedProgram, path: str, offsets: Sequence[int], *, ret: bool = False,
+                     pid: int = 0, semaphores: Sequence[int] = (), cookies: Sequence[int] = ()) -> BpfLink:
+        """Many instructions of a file by one link (since 6.6); of one process or all (pid 0)."""
+        from bpfwright.kernel.attach import attach_uprobe_multi
+        return attach_uprobe_multi(program, path, offsets, ret, pid, semaphores, cookies)
+
+    def netfilter(self, program: LoadedProgram, family: int, hook: int, priority: int, *,
+                  defragment: bool = False) -> BpfLink:
+        """A netfilter hook (since 6.4): `family` NFPROTO_IPV4 (2) or NFPROTO_IPV6 (10), `hook` NF_INET_*."""
+        from bpfwright.kernel.attach import attach_link
+        extra = pack("=IIiI", family, hook, priority, int(defragment))
+        return attach_link(program, B.BPF_NETFILTER, 0, 0, extra, f"netfilter family {family}, hook {hook}")
+
     def sample(self, program: LoadedProgram, *, hz: int, pid: int = -1) -> EventLink:
         """The CPU clock `hz` times a second, on every CPU or the threads that a process has now."""
         from bpfwright.kernel import perf
@@ -185,6 +205,29 @@ class Kernel:
         return b"".join(parts)
 
     # Facts
+
+    def prototype(self, kind: str, name: str) -> list[tuple[str, str]] | None:
+        """See spec.machine.Machine.prototype; remembered per kernel, since finding it reads all of its types."""
+        import json
+
+        from bpfwright import _cache
+        host = os.uname()
+        cache = _cache.default()
+        key = _cache.key_of(*(p.encode() for p in ("prototype", "1", host.release, host.version, kind, name)))
+        found = cache.get(key)
+        if found is None:
+            from bpfwright.kernel.prototypes import prototype
+            found = json.dumps(prototype(self.types, kind, name)).encode()
+            cache.put(key, found)
+        return [(parameter, struct) for parameter, struct in json.loads(found)]
+
+    def events(self, category: str) -> list[tuple[str, str]]:
+        """(category, name) of the tracepoints of a group, or of every group that a wildcard matches."""
+        from fnmatch import fnmatchcase
+
+        from bpfwright.kernel import tracepoints
+        groups = [g for g in tracepoints.categories() if fnmatchcase(g, category)] or [category]
+        return [(group, name) for group in groups for name in tracepoints.events(group)]
 
     def event_id(self, category: str, name: str) -> int:
         """The number of a tracepoint."""

@@ -178,6 +178,12 @@ class Builder:
         self.entry.ops.append(ir.Op("slot", "ptr", (max(size, 1), max(align, 1), name), id, self.span))
         return id
 
+    def entry_store(self, slot: int) -> None:
+        """Set a pointer slot to null at the function's entry."""
+        id = self.out.value("ptr")
+        self.entry.ops.append(ir.Op("null", "ptr", (), id, self.span))
+        self.entry.ops.append(ir.Op("store", "void", (slot, 0, id, 0), -1, self.span))
+
     def memory(self, size: int, name: str = "") -> int:
         """Room for a record or text: on the stack while it lasts, else in this program's per-CPU scratch entry."""
         room = -(-size // 8) * 8
@@ -458,6 +464,15 @@ class Builder:
         if isinstance(inner, Reference):
             return Value(meaning, present, pointer)
         return self.some(meaning, present, lambda: self.read(ctype, pointer, 0, space))
+
+    def present_memory(self, present: int, ctype: CType, pointer: int) -> Value:
+        """What was copied into `pointer` if `present`, else None."""
+        inner = meaning_of(ctype, "stack")
+        if isinstance(inner, Reference):
+            if is_pointer(inner):
+                return Value(Optional(inner), self.op("select", "ptr", present, pointer, self.null()))
+            return Value(Optional(inner), present, pointer)
+        return Value(Optional(inner), present, *self.read(ctype, pointer).parts)
 
     def convert(self, value: Value, meaning: Meaning) -> Value:
         """The same value in the parts of a wider or narrower meaning."""

@@ -69,6 +69,34 @@ def _result(checker: Any, node: Any, scope: Scope, annotation: Any) -> tuple[CTy
     return inner, Optional(found) if isinstance(ctype, Maybe) else found
 
 
+RELEASES = {
+    "bpf_cgroup_from_id": "bpf_cgroup_release", "bpf_cgroup_acquire": "bpf_cgroup_release",
+    "bpf_cgroup_ancestor": "bpf_cgroup_release", "bpf_task_acquire": "bpf_task_release",
+    "bpf_task_from_pid": "bpf_task_release", "bpf_task_from_vpid": "bpf_task_release",
+    "bpf_task_get_cgroup1": "bpf_cgroup_release", "bpf_cpumask_create": "bpf_cpumask_release",
+    "bpf_cpumask_acquire": "bpf_cpumask_release", "bpf_get_task_exe_file": "bpf_put_file",
+    "bpf_skb_ct_lookup": "bpf_ct_release", "bpf_xdp_ct_lookup": "bpf_ct_release",
+}
+"""Kernel functions that give a reference (KF_ACQUIRE), and what gives it back."""
+
+
+def _release_later(b: Any, release: str, ctype: CType, made: int) -> None:
+    """Keep the reference until the function ends, on whichever way, and give it back then."""
+    held = b.slot(8, 8, "reference")
+    b.entry_store(held)
+    b.store(held, made)
+
+    def leave() -> None:
+        pointer = b.load("ptr", held)
+        with b.unless(b.is_null(pointer)):
+            b.kfunc(release, None, [(ctype, pointer)])
+            b.store(held, b.null())
+
+    b.frame.scopes.insert(0, leave)
+    for loop in b.frame.loops:
+        loop["depth"] += 1
+
+
 class _Kfunc:
     """What lowering does with a checked call."""
 
@@ -87,6 +115,9 @@ class _Kfunc:
             value = b.expression(given) if hasattr(given, "meaning") else b.literal(given)
             arguments.append((ctype, self.passed(b, ctype, value)))
         made = b.kfunc(self.name, self.result, arguments)
+        release = RELEASES.get(self.name)
+        if release is not None and self.result is not None:
+            _release_later(b, release, self.result, made)
         return self.value(b, made)
 
     def passed(self, b: Any, ctype: CType, value: Value) -> int:

@@ -16,7 +16,7 @@ from bpfwright.lang.source import source_of
 from bpfwright.spec.map import MapDeclaration
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import CType, own_annotations
+from bpfwright.types.ctype import CType
 from bpfwright.types.structs import Struct
 
 __all__ = ["Captures"]
@@ -155,14 +155,14 @@ class Captures:
         self._note("class", name, cls.__module__, cls.__qualname__)
         if issubclass(cls, IntEnum):
             self._note("members", [(m.name, m.value) for m in cls])
+        elif hasattr(cls, "__event__"):
+            self._note("event", cls.__event__, sorted((n, str(t)) for n, t in cls.__own__.items()))
         elif hasattr(cls, "__kernel_name__") or hasattr(cls, "__own__"):
             self._note("fields", getattr(cls, "__kernel_name__", ""), [(n, str(t)) for n, t in cls.__own__.items()],
                        getattr(cls, "__packed__", ""), getattr(cls, "__least_align__", ""))
             if not hasattr(cls, "__kernel_name__"):
                 for field in cls.__layout__().fields.values():
                     self._type(field.type)
-        elif hasattr(cls, "__event__"):
-            self._note("event", cls.__event__, sorted(map(str, own_annotations(cls).items())))
 
 
 def _names(code: CodeType) -> list[str]:

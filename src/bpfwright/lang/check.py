@@ -26,8 +26,9 @@ class Job:
     `target` says for whom (features, hook, options); `functions` collects subprograms and callbacks to be lowered.
     """
 
-    def __init__(self, target: Any) -> None:
+    def __init__(self, target: Any, program: Any = None) -> None:
         self.target = target
+        self.program = program
         self.instances: dict[tuple[Any, ...], Body] = {}
         self.names: set[str] = set()
 
@@ -44,7 +45,7 @@ class Job:
 class Body:
     """A checked function: its tree, its parameters' meanings, all variables, and what it gives back."""
 
-    __slots__ = ("flow_off", "function", "name", "params", "result", "source", "tree", "variables")
+    __slots__ = ("flow_off", "function", "name", "params", "pointers", "result", "source", "tree", "variables")
 
     def __init__(self, function: FunctionType, name: str, source: Source, tree: Any, params: list[tuple[str, Meaning]],
                  ) -> None:
@@ -56,6 +57,7 @@ class Body:
         self.variables: dict[str, Meaning] = {}
         self.result: Meaning | None = None
         self.flow_off = True
+        self.pointers: tuple[str, tuple[CType, ...]] | None = None
 
 
 class Checker(Infer):

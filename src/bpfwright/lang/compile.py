@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from bpfwright import _cache, _llvm
@@ -14,7 +15,8 @@ from bpfwright.types.config import Config
 
 __all__ = ["Compiled", "compile_programs", "llvm_text"]
 
-FORMAT = 1  # of what is cached: raise it when the compiler's output changes
+FORMAT = 1  # of what is cached
+_ROOMS = ("lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types")
 
 
 class Compiled:
@@ -44,8 +46,8 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
     cache = _cache.default()
     key = ""
     if cached:
-        hooks = "\n".join(f"{p.name} {p.hook.section(p)} {sorted((k, repr(v)) for k, v in p.options.items())}"
-                          for p in programs)
+        hooks = "\n".join(f"{p.name} {p.hook.section(p)} {p.facts} "
+                          f"{sorted((k, repr(v)) for k, v in p.options.items())}" for p in programs)
         configs = "\n".join(sorted(repr(c) for c in captures.configs.values()))
         key = captures.digest(str(FORMAT), hooks, configs, repr((target.cpu, sorted(target.features), target.opt)),
                               _version(), _llvm.version())
@@ -76,8 +78,14 @@ def llvm_text(programs: list[Program[Any, Any, Any]], target: Target) -> str:
 
 
 def _version() -> str:
+    """The version, and the newest file of the rooms that make the object: a changed compiler finds nothing cached."""
     from bpfwright import __version__
-    return __version__
+    home = os.path.dirname(os.path.dirname(__file__))
+    newest = 0
+    for room in _ROOMS:
+        with os.scandir(os.path.join(home, room)) as entries:
+            newest = max(newest, *(e.stat().st_mtime_ns for e in entries if e.name.endswith(".py")))
+    return f"{__version__} {newest}"
 
 
 def _thaw(frozen: bytes, captures: Captures) -> Compiled:
@@ -96,7 +104,7 @@ def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Cap
     unit = Unit(target, captures.names, captures.configs, shape_of)
     names: dict[str, str] = {}
     for program in programs:
-        job = Job(target)
+        job = Job(target, program)
         job.names = unit.taken
         checker = Checker(job, program.function)
         scope = Scope(program.function)
@@ -118,6 +126,7 @@ def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Cap
         body = checker.run(list(zip(parameters, meanings, strict=True)), result, name)
         unit.scratch_allowed = not program.options.get("sleepable", False)
         unit.default_return = getattr(program.hook, "default_return", 0)
+        unit.separate_results = getattr(program.hook, "separate_results", False)
         try:
             unit.lower_program(body, name, program.hook.section(program), [],
                                lambda lowering, p=program, m=meanings: p.hook.enter(lowering, p, m))

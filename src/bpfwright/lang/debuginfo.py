@@ -212,7 +212,8 @@ class Metadata:
         flags = "DISPFlagDefinition | DISPFlagOptimized" + (" | DISPFlagLocalToUnit" if static else "")
         self.nodes[number] = (f"distinct !DISubprogram(name: {quote(name)}, scope: !{file}, file: !{file}, "
                               f"line: {line}, type: !{self.subroutine(types)}, scopeLine: {line}, "
-                              f"flags: DIFlagPrototyped, spFlags: {flags}, unit: !{self.unit}, retainedNodes: !{self.list_of(variables)})")
+                              f"flags: DIFlagPrototyped, spFlags: {flags}, unit: !{self.unit}, "
+                              f"retainedNodes: !{self.list_of(variables)})")
         return number, variables
 
     def external(self, name: str, file: int, types: Sequence[int | None], params: list[str]) -> int:

@@ -364,6 +364,10 @@ class FunctionText:
     def anchor(self, op: ir.Op) -> None:
         self.line(op, f"call ptr @llvm.bpf.passthrough.p0.p0(i32 {self.emitter.anchor()}, {self.value(op.args[0])})")
 
+    def opaque(self, op: ir.Op) -> None:
+        self.line(op, f"call {op.type} @llvm.bpf.passthrough.{op.type}.{op.type}(i32 {self.emitter.anchor()}, "
+                      f"{self.value(op.args[0])})")
+
     def may_goto(self, op: ir.Op) -> None:
         left = self.fresh()
         self.lines.append(f"  {left} = call i64 inttoptr (i64 {_MAY_GOTO} to ptr)(){self.at}")
@@ -392,7 +396,8 @@ _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
     "index": FunctionText.index, "copy": FunctionText.copy, "fill": FunctionText.fill, "atomic": FunctionText.atomic,
     "cmpxchg": FunctionText.cmpxchg, "helper": FunctionText.helper, "kfunc": FunctionText.kfunc,
     "call": FunctionText.call, "core": FunctionText.core, "anchor": FunctionText.anchor,
-    "may_goto": FunctionText.may_goto, "bswap": FunctionText.intrinsic, "ctpop": FunctionText.intrinsic,
+    "may_goto": FunctionText.may_goto,
+    "opaque": FunctionText.opaque, "bswap": FunctionText.intrinsic, "ctpop": FunctionText.intrinsic,
     "ctlz": FunctionText.intrinsic, "goto": FunctionText.goto, "branch": FunctionText.branch,
     "return": FunctionText.give_back,
 }
@@ -400,6 +405,7 @@ _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
 _INTRINSICS = """declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare ptr @llvm.bpf.passthrough.p0.p0(i32, ptr)
+declare i32 @llvm.bpf.passthrough.i32.i32(i32, i32)
 declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)

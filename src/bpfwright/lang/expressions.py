@@ -98,7 +98,7 @@ class Expressions(Builder):
         """A pointer to the bytes of an argument, as a key or value of a map."""
         value_meaning = node.meaning
         if isinstance(value_meaning, Reference) and isinstance(ctype, RecordType) and value_meaning.ctype == ctype \
-                and not isinstance(node, t.Call) and value_meaning.space in ("stack", "map"):
+                and not isinstance(node, t.Call) and value_meaning.space in ("stack", "map", "map lru"):
             return self.expression(node).only
         large = ctype.size > 8
         place = self.memory(ctype.size, "argument") if large else self.slot(ctype.size, ctype.align, "argument")

@@ -24,7 +24,7 @@ from bpfwright.types.structs import Field, Struct
 
 __all__ = ["Infer"]
 
-SHARED_SPACES = ("map", "shared")
+SHARED_SPACES = ("map", "map lru", "shared")
 ATOMIC_OPERATORS = {"+": "add", "-": "add", "&": "and", "|": "or", "^": "xor"}
 _NUMBERS = (Integer, Boolean)
 
@@ -527,13 +527,15 @@ class Infer:
             return
         left = self.infer(target)
         place = self.place(target)
+        target.meaning_size = max(place.ctype.size, 1) if place is not None else 1
         if isinstance(left, Reference) and isinstance(left.ctype, AtomicType):
             node.how = self.atomic(node, left.ctype.element)
             self.number(node.value, value)
             return
         result = self.binary(node, node.operator, left, value, target, node.value)
         node.how = "plain"
-        if isinstance(place, Reference) and place.space in SHARED_SPACES and "spin" not in self.locks:
+        if isinstance(place, Reference) and place.space in SHARED_SPACES and "spin" not in self.locks \
+                and self.aligned(target):
             node.how = self.atomic(node, place.ctype)
         self.assign(target, result, node.value)
 
@@ -550,6 +552,19 @@ class Infer:
         if isinstance(target, t.Index) and isinstance(owner.ctype, ArrayType):
             return Reference(owner.ctype.element, owner.space)
         return None
+
+    def aligned(self, target: Any) -> bool:
+        """Whether the memory of `a.b` or `a[i]` is aligned. What packed structs misalign can be no atomic's place: the
+        kernel refuses it, so that a plain update is all there is."""
+        offset, node, size = 0, target, target.meaning_size
+        while isinstance(node, (t.Attribute, t.Index)) and isinstance(node.object.meaning, Reference):
+            owner = node.object.meaning
+            if isinstance(node, t.Attribute) and isinstance(owner.ctype, RecordType):
+                offset += owner.ctype.cls.__layout__().fields[node.name].offset
+            elif isinstance(owner.ctype, ArrayType) and owner.ctype.element.size % size:
+                return False
+            node = node.object
+        return bool(offset % size == 0)
 
     def atomic(self, node: Any, ctype: CType) -> str:
         if node.operator not in ATOMIC_OPERATORS:
@@ -706,14 +721,18 @@ class Infer:
         node.operation = self.instance(node, function, [m for _, m in params], result)
         return result
 
-    def instance(self, node: Any, function: FunctionType, parameters: list[Meaning], result: Meaning) -> Any:
-        """A function of its own in the object: checked once for these parameters."""
+    def instance(self, node: Any, function: FunctionType, parameters: list[Meaning], result: Meaning,
+                 pointers: Any = None) -> Any:
+        """A function of its own in the object: checked once for these parameters.
+
+        `pointers`: (type of a first argument, types that the kernel passes pointers to).
+        """
         if not isinstance(function, FunctionType):
             self.refuse(node, "only a function written with `def` can be called back")
         names = function.__code__.co_varnames[:function.__code__.co_argcount]
         if len(names) != len(parameters):
             self.refuse(node, f"{function.__name__} is called with {len(parameters)} arguments, and takes {len(names)}")
-        key = (function, tuple(parameters), result)
+        key = (function, tuple(parameters), result, pointers)
         known = self.job.instances.get(key)
         if known is None:
             if function in self.stack:
@@ -722,6 +741,7 @@ class Infer:
             checker = Checker(self.job, function, self.stack)
             name = self.job.fresh(function.__name__)
             known = self.job.instances[key] = checker.run(list(zip(names, parameters, strict=True)), result, name)
+            known.pointers = pointers
         return known
 
     # with and for

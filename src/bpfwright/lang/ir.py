@@ -49,7 +49,8 @@ OPERATIONS: dict[str, OpKind] = {
     "atomic": OpKind("svv", "call"), "cmpxchg": OpKind("vvv", "call"),
     "helper": OpKind("n*", "call"), "kfunc": OpKind("s*", "call"), "call": OpKind("s*", "call"),
     "function": OpKind("s", "pure"), "global": OpKind("s", "pure"),
-    "core": OpKind("sns", "pure"), "anchor": OpKind("v", "pure", "ptr"), "may_goto": OpKind("", "call"),
+    "core": OpKind("sns", "pure"), "anchor": OpKind("v", "pure", "ptr"), "opaque": OpKind("v", "call", "same"),
+    "may_goto": OpKind("", "call"),
     "goto": OpKind("b", "end"), "branch": OpKind("vbb", "end"), "return": OpKind("*", "end"),
 }
 

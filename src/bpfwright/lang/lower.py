@@ -81,6 +81,7 @@ class Lowering(Expressions):
                 self.set(name, value)
         self.block_of(frame.body.tree.body)
         if not self.at.ended:
+            self.leave_scopes(0)
             self.give_back(None)
         for block in self.out.blocks:
             if block is not self.entry and not block.ended:
@@ -95,12 +96,25 @@ class Lowering(Expressions):
             self.effect("return")
         elif value is None or not value.parts:
             self.effect("return", self.number(self.sink.default_return, result))
+        elif self.sink.separate_results and isinstance(value.meaning, Integer) and value.meaning.enum is not None:
+            self.give_back_each(value, value.meaning.enum)
         elif result == "i1" or self.type_of(value.only) == "i1":
             condition = self.as_condition(value)
             self.effect("return", condition if result == "i1" else self.op("zext", result, condition))
         else:
             self.effect("return", self.truncate(value.only, result) if self.type_of(value.only) != result
                         else value.only)
+
+    def give_back_each(self, value: Value, enum: Any) -> None:
+        """A return for each member, so that the verifier sees a constant on every path."""
+        result = self.out.result
+        for member in enum:
+            yes, no = self.block(), self.block()
+            self.branch(self.op("eq", "i1", value.only, self.number(member.value)), yes, no)
+            self.at = yes
+            self.effect("return", self.op("opaque", result, self.number(member.value, result)))
+            self.at = no
+        self.effect("return", self.number(self.sink.default_return, result))
 
     def block_of(self, statements: list[Any]) -> None:
         for statement in statements:

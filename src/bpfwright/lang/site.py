@@ -97,12 +97,19 @@ class CallSite:
         self.checker.refuse(self.node, what, cure)
         raise AssertionError
 
-    def callback(self, name: str, parameters: list[Meaning]) -> None:
+    def callback(self, name: str, parameters: list[Meaning], *, first: str = "",
+                 pointers: list[CType] | None = None) -> None:
         node = self.keywords[name]
         meaning = node.meaning
         if not isinstance(meaning, Constant) or not callable(meaning.value):
             self.checker.refuse(node, f"{name} is a function", "Name a `def` of this module.")
-        self.function_body[name] = self.checker.instance(node, meaning.value, parameters, NOTHING)
+        self.function_body[name] = self.checker.instance(node, meaning.value, parameters, NOTHING,
+                                                                (first, tuple(pointers)) if pointers else None)
+
+    @property
+    def program(self) -> Any:
+        """The program that is being compiled."""
+        return self.checker.job.program
 
     def target(self) -> Any:
         return self.checker.job.target

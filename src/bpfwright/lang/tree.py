@@ -50,8 +50,8 @@ def _node(base: type[Any], name: str, fields: str, doc: str, extra: str = "") ->
 
 Constant = _node(Expression, "Constant", "value", "A literal.")
 Name = _node(Expression, "Name", "name", "A name; `binding` is local, free or builtin.", "binding")
-Attribute = _node(Expression, "Attribute", "object name", "`object.name`.", "operation")
-Index = _node(Expression, "Index", "object index", "`object[index]`.", "operation")
+Attribute = _node(Expression, "Attribute", "object name", "`object.name`.", "operation meaning_size")
+Index = _node(Expression, "Index", "object index", "`object[index]`.", "operation meaning_size")
 Call = _node(Expression, "Call", "function args keywords", "A call; `keywords` is a dict.", "operation call inlined")
 Unary = _node(Expression, "Unary", "operator operand", "`-x ~x +x not x`.")
 Binary = _node(Expression, "Binary", "operator left right", "Arithmetic; the operator is Python's text.")

@@ -75,6 +75,9 @@ class Unit:
         self.lowered: set[str] = set()
         self.logs: list[tuple[str, Any]] = []
         self.default_return = 0
+        self.separate_results = False
+        self.facts: Any = None
+        self.raw_exit = False
         self.program = ""
         self.context: Any = None
         self.scratch_sizes: dict[str, int] = {}
@@ -237,7 +240,10 @@ class Unit:
         self.taken.add(body.name)
         params: list[tuple[str, str]] = []
         shapes = []
-        for name, meaning in body.params:
+        if body.pointers is not None:
+            first, pointed = body.pointers
+            params = [("first", first)] * bool(first) + [(name, "ptr") for name, _ in body.params]
+        for name, meaning in body.params if body.pointers is None else ():
             types = part_types(meaning)
             shapes.append((meaning, len(types)))
             params += [(name if i == 0 else f"{name}_{i}", type) for i, type in enumerate(types)]
@@ -248,9 +254,14 @@ class Unit:
         for meaning, count in shapes:
             values.append(Value(meaning, *range(at, at + count)))
             at += count
-        default, self.default_return = self.default_return, 0
+        if body.pointers is not None:
+            for index, ((_, meaning), ctype) in enumerate(zip(body.params, pointed, strict=True)):
+                space = getattr(meaning, "space", "stack")
+                values.append(lowering.read(ctype, index + bool(first), 0, space))
+        kept = self.default_return, self.separate_results
+        self.default_return, self.separate_results = 0, False
         lowering.run(values)
-        self.default_return = default
+        self.default_return, self.separate_results = kept
         self.finish(out, lowering)
 
     def finish(self, out: ir.Function, lowering: Lowering) -> None:

@@ -6,15 +6,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bpfwright.maps.array import Array as Array
+    from bpfwright.maps.devices import CpuMap as CpuMap, DevMap as DevMap, DevMapHash as DevMapHash
     from bpfwright.maps.hash import Hash as Hash, LruHash as LruHash
     from bpfwright.maps.lpm import LpmTrie as LpmTrie
-    from bpfwright.maps.percpu import (PerCpu as PerCpu, PerCpuArray as PerCpuArray, PerCpuHash as PerCpuHash,
-                                       PerCpuLruHash as PerCpuLruHash)
+    from bpfwright.maps.of_maps import ArrayOfMaps as ArrayOfMaps, HashOfMaps as HashOfMaps
+    from bpfwright.maps.percpu import (PerCpu as PerCpu,
+        PerCpuArray as PerCpuArray,
+        PerCpuHash as PerCpuHash,
+        PerCpuLruHash as PerCpuLruHash)
+    from bpfwright.maps.perf import PerfEventArray as PerfEventArray
+    from bpfwright.maps.programs import ProgArray as ProgArray
+    from bpfwright.maps.queue import Bloom as Bloom, Queue as Queue, Stack as Stack
     from bpfwright.maps.ringbuf import RingBuf as RingBuf
+    from bpfwright.maps.stacktrace import StackTrace as StackTrace
+    from bpfwright.maps.storage import SkStorage as SkStorage, TaskStorage as TaskStorage
+    from bpfwright.maps.timer import Timer as Timer
 
-_FILES = {"Array": "array", "Hash": "hash", "LruHash": "hash", "LpmTrie": "lpm", "PerCpu": "percpu",
-          "PerCpuArray": "percpu", "PerCpuHash": "percpu", "PerCpuLruHash": "percpu", "RingBuf": "ringbuf"}
-__all__ = list(_FILES)
+__all__ = [
+    "Array", "ArrayOfMaps", "Bloom", "CpuMap", "DevMap", "DevMapHash", "Hash", "HashOfMaps", "LpmTrie",
+    "LruHash", "PerCpu", "PerCpuArray", "PerCpuHash", "PerCpuLruHash", "PerfEventArray", "ProgArray", "Queue",
+    "RingBuf", "SkStorage", "Stack", "StackTrace", "TaskStorage", "Timer",
+]
+
+_FILES = {
+    "Array": "array", "ArrayOfMaps": "of_maps", "Bloom": "queue", "CpuMap": "devices", "DevMap": "devices",
+    "DevMapHash": "devices", "Hash": "hash", "HashOfMaps": "of_maps", "LpmTrie": "lpm", "LruHash": "hash",
+    "PerCpu": "percpu", "PerCpuArray": "percpu", "PerCpuHash": "percpu", "PerCpuLruHash": "percpu",
+    "PerfEventArray": "perf", "ProgArray": "programs", "Queue": "queue", "RingBuf": "ringbuf", "SkStorage":
+    "storage", "Stack": "queue", "StackTrace": "stacktrace", "TaskStorage": "storage", "Timer": "timer",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -23,3 +43,7 @@ def __getattr__(name: str) -> object:
     value: object = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -83,17 +83,8 @@ class Hash(s.Keyed, MutableMapping[K, V]):
         self.handle.update_batch(keys, values, len(keys))
 
 
-if TYPE_CHECKING:
-    _HashBase = Hash
-else:
-    class _HashBase(Hash):
-        """Hash, with arguments still to come when it is a base."""
-
-        def __class_getitem__(cls, arguments):
-            return cls if arguments == (K, V) else super().__class_getitem__(arguments)
-
-
-class LruHash(_HashBase[K, V]):
+class LruHash(Hash[K, V]):
     """A hash table that drops what was used least recently when it is full. Since Linux 4.10."""
 
     kind: ClassVar[int] = 9
+    space: ClassVar[str] = "map lru"

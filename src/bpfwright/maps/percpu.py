@@ -134,17 +134,7 @@ class PerCpuHash(s.Keyed, Mapping[K, PerCpu[V]], Generic[K, V]):
         return sum(1 for _ in self.handle.keys())  # noqa: SIM118
 
 
-if TYPE_CHECKING:
-    _HashBase = PerCpuHash
-else:
-    class _HashBase(PerCpuHash):
-        """PerCpuHash, with arguments still to come when it is a base."""
-
-        def __class_getitem__(cls, arguments):
-            return cls if arguments == (K, V) else super().__class_getitem__(arguments)
-
-
-class PerCpuLruHash(_HashBase[K, V]):
+class PerCpuLruHash(PerCpuHash[K, V]):
     """A per-CPU hash that drops what was used least recently. Since Linux 4.10."""
 
     kind: ClassVar[int] = 10

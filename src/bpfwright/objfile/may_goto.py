@@ -14,6 +14,9 @@ MAGIC = 0x7FFFFFF0
 _CALL, _JA, _MAY_GOTO = 0x85, 0x05, 0xE5
 # `if r0 == 0` and `if r0 != 0`, on 64 and 32 bits, against the immediate 0.
 _IF_ZERO, _IF_NOT_ZERO = (0x15, 0x16), (0x55, 0x56)
+_ARITHMETIC = (0x04, 0x07)  # instruction classes that neither jump nor touch memory
+_FROM_REGISTER = 0x08
+_MOVE, _MOVES = 0xBF, (0xB4, 0xB7, 0xBC, 0xBF)
 
 
 def rewrite_may_goto(insns: bytes, big_endian: bool = False) -> bytes:
@@ -32,16 +35,37 @@ def rewrite_may_goto(insns: bytes, big_endian: bool = False) -> bytes:
 
 
 def _replace(out: bytearray, index: int, slot: Struct) -> None:
-    if 8 * index + 16 > len(out):
-        raise RelocationError("a may_goto without its branch")
-    opcode, registers, offset, imm = slot.unpack_from(out, 8 * index + 8)
-    if opcode in _IF_ZERO and not registers and not imm:
+    at = _branch_after(out, index, slot)
+    opcode, _, offset, _ = slot.unpack_from(out, 8 * at)
+    if opcode in _IF_ZERO:
         slot.pack_into(out, 8 * index, _JA, 0, 0, 0)
-        slot.pack_into(out, 8 * index + 8, _MAY_GOTO, 0, offset, 0)
-    elif opcode in _IF_NOT_ZERO and not registers and not imm:
-        slot.pack_into(out, 8 * index, _MAY_GOTO, 0, 1, 0)
-        slot.pack_into(out, 8 * index + 8, _JA, 0, offset, 0)
+        slot.pack_into(out, 8 * at, _MAY_GOTO, 0, offset, 0)
     else:
-        raise RelocationError("a may_goto that no branch follows",
-                              why=f"instruction {index + 1} has opcode {opcode:#04x}",
-                              cure="This is an error of the compiler: please report it with the program.")
+        out[8 * index:8 * at - 8] = out[8 * index + 8:8 * at]
+        slot.pack_into(out, 8 * at - 8, _MAY_GOTO, 0, 1, 0)
+        slot.pack_into(out, 8 * at, _JA, 0, offset, 0)
+
+
+def _branch_after(out: bytearray, index: int, slot: Struct) -> int:
+    """The branch on the call's result. Register moves may stand between: copies that both ways need, and copies of the
+    result itself, which vanish with it."""
+    holders = {0}
+    at = index + 1
+    while 8 * at < len(out):
+        opcode, registers, _, imm = slot.unpack_from(out, 8 * at)
+        target, source = registers & 15, registers >> 4
+        if opcode in _IF_ZERO + _IF_NOT_ZERO and target in holders and not imm:
+            return at
+        reads = {target} if opcode not in _MOVES else set()
+        reads |= {source} if opcode & _FROM_REGISTER else set()
+        if opcode == _MOVE and source in holders:
+            holders.add(target)
+            slot.pack_into(out, 8 * at, _JA, 0, 0, 0)
+        elif opcode & 7 not in _ARITHMETIC or reads & holders:
+            raise RelocationError("a may_goto that no branch follows",
+                                  why=f"instruction {at} has opcode {opcode:#04x}",
+                                  cure="This is an error of the compiler: please report it with the program.")
+        else:
+            holders.discard(target)
+        at += 1
+    raise RelocationError("a may_goto without its branch")

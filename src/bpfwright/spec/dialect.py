@@ -61,8 +61,16 @@ class Site(Protocol):
 
     def refuse(self, what: str, cure: str = "") -> NoReturn: ...
 
-    def callback(self, name: str, parameters: list[Meaning]) -> None:
-        """The argument is a function; compile it with these parameters, as a function of its own."""
+    def callback(self, name: str, parameters: list[Meaning], *, first: str = "",
+                 pointers: list[CType] | None = None) -> None:
+        """The argument is a function; compile it with these parameters, as a function of its own.
+
+        With `pointers`, the kernel passes pointers to values of these types (after one of type `first`).
+        """
+
+    @property
+    def program(self) -> Any:
+        """The program that is being compiled."""
 
     def target(self) -> Any:
         """What the program is compiled for: features, hook, options."""

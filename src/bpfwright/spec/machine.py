@@ -128,8 +128,14 @@ class Machine(Protocol):
 
     def socket_filter(self, program: LoadedProgram, socket_fd: int) -> Link: ...
 
+    def events(self, category: str) -> list[tuple[str, str]]:
+        """(category, name) of the tracepoints of a group; wildcards are allowed."""
+
     def event_id(self, category: str, name: str) -> int:
         """The number of a tracepoint; TargetError when there is none."""
+
+    def prototype(self, kind: str, name: str) -> list[tuple[str, str]] | None:
+        """(name, struct pointed to) of each parameter of a `function`, `lsm` hook or `tp_btf` event; None: unknown."""
 
     def event_format(self, category: str, name: str) -> str:
         """The text of a tracepoint's `format` file."""

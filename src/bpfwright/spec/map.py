@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from bpfwright.errors import SessionError, UsageError, WrongType
 from bpfwright.spec.dialect import Operation
@@ -44,6 +44,8 @@ class MapDeclaration:
 
     def __class_getitem__(cls, arguments: Any) -> type[Self]:
         given = arguments if isinstance(arguments, tuple) else (arguments,)
+        if all(isinstance(g, TypeVar) for g in given):
+            return cls  # a base of a generic subclass: its arguments are still to come
         if len(given) != len(cls.parameters):
             raise UsageError(f"{cls.__name__} takes {' and '.join(cls.parameters) or 'no arguments'}, "
                              f"not {len(given)} argument{'s' if len(given) != 1 else ''}",

@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bpfwright.errors import UsageError
+from bpfwright.spec.dialect import Value
 from bpfwright.spec.machine import Link, LoadedProgram, Machine, TestRun
 
 if TYPE_CHECKING:
     from bpfwright.spec.packet import Packet
 
-__all__ = ["BoundProgram", "Context", "Hook", "Program", "Result", "Target"]
+__all__ = ["BoundProgram", "Context", "HookPoint", "Program", "Result", "Target"]
 
 T = TypeVar("T")
 I = TypeVar("I")
@@ -25,40 +26,48 @@ class Target:
     """What a program attaches to."""
 
 
-class Hook(Protocol):
+class HookPoint:
     """A hook point's declaration: everything that the compiler and the machines must know of it.
 
-    A module of `hooks` makes one object of a class with these members; `options` are a program's own (a tracepoint's
-    name, sleepable ...).
+    A module of `hooks` makes one object of a subclass; a program's own `options` are what its decorator was told.
     """
 
-    name: str
-    type: int
+    name: str = ""
+    type: int = 0
 
     def section(self, program: Program[Any, Any, Any]) -> str:
         """The ELF section that names type and target."""
+        raise NotImplementedError
 
-    def expected_attach_type(self, program: Program[Any, Any, Any]) -> int: ...
+    def prepare(self, machine: Machine, program: Program[Any, Any, Any]) -> Any:
+        """What must be known of this kernel before compiling; it becomes `program.facts`."""
+        return None
 
     def parameters(self, program: Program[Any, Any, Any], annotations: list[Any]) -> list[Any]:
         """The meanings of the function's parameters; the first is the context."""
+        raise NotImplementedError
 
     def result(self, program: Program[Any, Any, Any]) -> Any:
         """What the function returns, as a meaning."""
+        raise NotImplementedError
 
     def enter(self, builder: Any, program: Program[Any, Any, Any], meanings: list[Any]) -> list[Any]:
         """The function's arguments, out of the context pointer."""
+        return [Value(meanings[0], builder.context())]
 
-    def attach(self, machine: Machine, loaded: LoadedProgram, program: Program[Any, Any, Any], target: Any) -> Link: ...
+    def attach(self, machine: Machine, loaded: LoadedProgram, program: Program[Any, Any, Any], target: Any) -> Link:
+        """Attach a loaded program to a target."""
+        raise NotImplementedError
 
     def test(self, loaded: LoadedProgram, program: Program[Any, Any, Any], given: Any, repeat: int) -> Result[Any]:
         """Run it on an input of the hook's kind."""
+        raise NotImplementedError
 
 
 class Program(Generic[T, I, A]):
     """A function that the decorator of a hook took: it is compiled when it is first loaded or attached."""
 
-    def __init__(self, hook: Hook, function: FunctionType, **options: Any) -> None:
+    def __init__(self, hook: HookPoint, function: FunctionType, **options: Any) -> None:
         if not isinstance(function, FunctionType):
             raise UsageError(f"a program is a function, not a {type(function).__name__}",
                              cure="Put the decorator above a `def`.")
@@ -66,6 +75,7 @@ class Program(Generic[T, I, A]):
         self.function = function
         self.options = options
         self.bindings: list[LoadedProgram] = []
+        self.facts: Any = None
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -75,9 +85,21 @@ class Program(Generic[T, I, A]):
         """The function's name; the kernel keeps its first 15 characters."""
         return self.function.__name__
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of the function's parameters, the context first."""
+        code = self.function.__code__
+        return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+
+    def mentions(self, name: str) -> bool:
+        """Whether the function names `name` anywhere."""
+        return name in self.function.__code__.co_names
+
     def on(self, target: T) -> BoundProgram[T, I, A]:
         """The program bound to a target, so that several can be attached in one session."""
-        return BoundProgram(self.hook, self.function, target, **self.options)
+        made = BoundProgram[T, I, A](self.hook, self.function, target, **self.options)
+        made.bindings = self.bindings
+        return made
 
     def __repr__(self) -> str:
         return f"<{self.hook.name} program {self.name}>"
@@ -91,7 +113,7 @@ class Program(Generic[T, I, A]):
 class BoundProgram(Program[T, I, A]):
     """A program whose decorator, or `.on(...)`, already names its target."""
 
-    def __init__(self, hook: Hook, function: FunctionType, target: Any, **options: Any) -> None:
+    def __init__(self, hook: HookPoint, function: FunctionType, target: Any, **options: Any) -> None:
         super().__init__(hook, function, **options)
         self.target = target
 

@@ -1,0 +1,72 @@
+"""perf events: a program run many times a second on every CPU, for profiles."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bpfwright.errors import UsageError
+from bpfwright.hooks import _registers
+from bpfwright.spec.dialect import Operation, Property, Value
+from bpfwright.spec.meaning import NOTHING, U64, ContextOf
+from bpfwright.spec.program import Context as _Context
+from bpfwright.spec.program import HookPoint, Program, Result, Target
+
+__all__ = ["Context", "Sampling", "program"]
+
+
+class Sampling(Target):
+    """`hz` samples a second on each CPU; `pid`: of one process only."""
+
+    def __init__(self, *, hz: int, pid: int | None = None) -> None:
+        if not 1 <= hz <= 100_000:
+            raise UsageError(f"{hz} samples a second", cure="Ask for 1 to 100000; 99 is usual.")
+        self.hz = hz
+        self.pid = pid
+
+
+def _lower_pointer(b: Any, site: Any) -> Value:
+    return Value(U64, b.load("i64", b.context(), _registers.of_this_machine().pointer, 8))
+
+
+class Context(_Context):
+    """The interrupted code (struct bpf_perf_event_data)."""
+
+    __operations__: ClassVar[dict[str, Operation]] = {
+        "instruction_pointer": Property(lambda site: U64, _lower_pointer),
+    }
+
+    if TYPE_CHECKING:
+        @property
+        def instruction_pointer(self) -> int:
+            """Where the CPU was."""
+
+
+class _Hook(HookPoint):
+    """BPF_PROG_TYPE_PERF_EVENT. Since Linux 4.9."""
+
+    name = "perf_event"
+    type = 7
+
+    def section(self, program: Any) -> str:
+        return "perf_event"
+
+    def parameters(self, program: Any, annotations: list[Any]) -> list[Any]:
+        return [ContextOf(Context)]
+
+    def result(self, program: Any) -> Any:
+        return NOTHING
+
+    def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
+        return machine.sample(loaded, hz=target.hz, pid=-1 if target.pid is None else target.pid)
+
+    def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
+        raise UsageError("the kernel does not run perf event programs on made-up samples",
+                         cure="Attach it, or test in Userspace().")
+
+
+HOOK = _Hook()
+
+
+def program(function: Callable[[Context], None], /) -> Program[Sampling, Context, None]:
+    """A program that samples: attach it with `sample.on(perf_event.Sampling(hz=99))`."""
+    return Program(HOOK, function)  # type: ignore[arg-type]

@@ -1,0 +1,444 @@
+"""Tracepoints: the kernel's stable events, each a class of fields; system calls in bulk by one dispatching program."""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
+
+from bpfwright.errors import TargetError, UsageError
+from bpfwright.hooks import _registers
+from bpfwright.spec.dialect import Operation, Property, Value
+from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, ContextOf, Integer, Meaning, Reference, UserAddress,
+                                    meaning_of)
+from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
+from bpfwright.spec.program import Context as _Context
+from bpfwright.types.ctype import (ArrayType, Bool, CharArray, CType, EnumType, Int, Pointer, UserPointer,
+                                   caller_namespaces, ctype_of, defining_frame, own_annotations)
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+    def dataclass_transform(**_: object):
+        return lambda cls: cls
+
+__all__ = ["Context", "Event", "Fields", "Place", "parse_format", "program"]
+
+F = TypeVar("F", bound="Fields")
+_PROBE_READ_KERNEL, _PROBE_READ_KERNEL_STR, _GET_CURRENT_TASK = 113, 115, 35
+_TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
+_MOST_SINGLE = 16  # a wildcard over more system calls than this becomes one raw tracepoint
+_FIELD = re.compile(r"^\s*field:(?P<type>.*?)\s*\**\b(?P<name>\w+)(?:\[(?P<count>[^]]*)\])?;\s*"
+                    r"offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>\d)", re.M)
+
+
+class Place(NamedTuple):
+    """Where a field stands in the event's record: bytes; `dynamic` is a __data_loc: where the text stands, instead."""
+
+    offset: int
+    size: int
+    signed: bool
+    dynamic: bool
+
+
+def parse_format(text: str) -> dict[str, Place]:
+    """The fields of a tracefs `format` file, the common ones left out."""
+    found = {}
+    for match in _FIELD.finditer(text):
+        if not match["name"].startswith("common_"):
+            dynamic = match["type"].lstrip().startswith(("__data_loc", "__rel_loc"))
+            found[match["name"]] = Place(int(match["offset"]), int(match["size"]), match["signed"] == "1", dynamic)
+    return found
+
+
+class Event(Target):
+    """A tracepoint by `category:name`."""
+
+    def __init__(self, name: str) -> None:
+        if name.count(":") != 1:
+            raise UsageError(f"{name!r} names no tracepoint", cure='Write "sched:sched_switch".')
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Event({self.name!r})"
+
+
+def _check_syscall(site: Any) -> Meaning:
+    if not (site.program.facts or {}).get("raw"):
+        site.refuse("ctx.syscall exists where a wildcard over system calls is watched",
+                    'Write @tracepoint.program("syscalls:sys_enter_*").')
+    return U32
+
+
+def _lower_syscall(b: Any, site: Any) -> Value:
+    if b.sink.raw_exit:
+        registers = b.op("toptr", "ptr", b.load("i64", b.context(), 0, 8))
+        return Value(U32, _read_register(b, registers, _SYSCALL_NUMBER))
+    number = b.load("i64", b.context(), 8, 8)
+    return Value(U32, b.extend(b.truncate(number, "i32"), "i32"))
+
+
+_SYSCALL_NUMBER = 120  # orig_ax in struct pt_regs of x86-64
+
+
+def _read_register(b: Any, registers: int, offset: int) -> int:
+    place = b.slot(8, 8, "register")
+    b.helper(_PROBE_READ_KERNEL, place, b.number(8), b.pointer(registers, offset))
+    value: int = b.load("i64", place, 0, 8)
+    return value
+
+
+def _check_argument(site: Any) -> Meaning:
+    site.bind("index")
+    index = site.constant("index")
+    if not isinstance(index, int) or not 0 <= index < 6:
+        site.refuse("a system call has six arguments: 0 to 5")
+    return Integer(0, (1 << 64) - 1)
+
+
+def _lower_argument(b: Any, site: Any) -> Value:
+    registers = b.op("toptr", "ptr", b.load("i64", b.context(), 0, 8))
+    offset = _registers.of_this_machine().syscall_arguments[site.constant("index")]
+    return Value(site.node.meaning, _read_register(b, registers, offset))
+
+
+def _lower_result(b: Any, site: Any) -> Value:
+    return Value(I64, b.load("i64", b.context(), 8, 8))
+
+
+class Context(_Context):
+    """What every event has; the fields of one event come with a class made by Fields.
+
+    Under a wildcard over system calls: `syscall` is the number, `argument(0)` to `argument(5)` the arguments at entry,
+    `result` the returned value at exit. 32-bit calls are left out unless the program asks for `compat=True`.
+    """
+
+    __operations__: ClassVar[dict[str, Operation]] = {
+        "syscall": Property(_check_syscall, _lower_syscall), "argument": Operation(_check_argument, _lower_argument),
+        "result": Property(lambda site: I64, _lower_result),
+    }
+
+    if TYPE_CHECKING:
+        @property
+        def event_name(self) -> str:
+            """The event's `category:name`."""
+        @property
+        def syscall(self) -> int:
+            """The system call's number."""
+        @property
+        def result(self) -> int:
+            """What the system call returned (at exit)."""
+        def argument(self, index: int) -> int:
+            """An argument of the system call (at entry)."""
+
+
+@dataclass_transform(kw_only_default=True)
+class Fields(Context):
+    """An event's fields: `class sched_switch(tracepoint.Fields, event="sched:sched_switch")`.
+
+    Declare the fields that you use; the running kernel's format says where they are, and what it does not have is an
+    error before anything is loaded.
+    """
+
+    __event__: ClassVar[str] = ""
+    __own__: ClassVar[dict[str, object]] = {}
+    __spaces__: ClassVar[Any] = ()
+
+    def __init_subclass__(cls, *, event: str = "") -> None:
+        if event:
+            Event(event)
+            cls.__event__ = event
+        own = own_annotations(cls)
+        cls.__own__ = {**cls.__own__, **{n: t for n, t in own.items() if not n.startswith("__")}}
+        cls.__spaces__ = caller_namespaces(defining_frame(1))
+        cls.__operations__ = {name: _field(cls, name) for name in cls.__own__}
+
+    def __init__(self, **values: Any) -> None:
+        unknown = [name for name in values if name not in type(self).__own__]
+        if unknown:
+            raise UsageError(f"{type(self).__name__} has no field {unknown[0]!r}")
+        self.__dict__.update(values)
+
+    @classmethod
+    def field_type(cls, name: str) -> CType:
+        """The declared type of a field."""
+        return ctype_of(cls.__own__[name], [{cls.__name__: cls}, *cls.__spaces__])
+
+    def to_bytes(self, places: dict[str, Place]) -> bytes:
+        """The record that the kernel would hand to a program, for tests."""
+        size = max((p.offset + p.size for p in places.values()), default=8)
+        memory = bytearray(size + 512)
+        end = size
+        for name, value in self.__dict__.items():
+            place = places[name]
+            if place.dynamic:
+                text = (value.encode() if isinstance(value, str) else bytes(value)) + b"\0"
+                memory[end:end + len(text)] = text
+                memory[place.offset:place.offset + 4] = (end | len(text) << 16).to_bytes(4, "little")
+                end += len(text)
+            elif isinstance(value, (str, bytes)):
+                memory[place.offset:place.offset + place.size] = CharArray(place.size).to_bytes(value)
+            else:
+                number = int(value) & (1 << place.size * 8) - 1
+                memory[place.offset:place.offset + place.size] = number.to_bytes(place.size, "little")
+        return bytes(memory[:-(-end // 8) * 8])
+
+
+def _field(cls: type[Fields], name: str) -> Property:
+    def check(site: Any) -> Meaning:
+        ctype = cls.field_type(name)
+        if isinstance(ctype, (ArrayType, CharArray)):
+            return Reference(ctype, "stack")
+        return meaning_of(ctype, "untrusted")
+
+    def lower(b: Any, site: Any) -> Value:
+        place: Place = b.sink.facts[name]
+        return _read_field(b, cls.field_type(name), place, site.node.meaning)
+
+    return Property(check, lower)
+
+
+def _read_field(b: Any, ctype: CType, place: Place, meaning: Meaning) -> Value:
+    """A field out of the record. Texts are copied; a number of another width is widened or cut."""
+    context = b.context()
+    if isinstance(ctype, (CharArray, ArrayType)):
+        target = b.scratch(ctype)
+        if place.dynamic:
+            location = b.extend(b.load("i32", context, place.offset, 4), "i32")
+            start = b.op("index", "ptr", context, b.op("and", "i64", location, b.number(0xFFFF)), 1)
+            b.fill(target, ctype.size)
+            b.helper(_PROBE_READ_KERNEL_STR, target, b.number(ctype.size), start)
+        else:
+            size = min(ctype.size, place.size)
+            if size < ctype.size:
+                b.fill(target, ctype.size)
+            b.helper(_PROBE_READ_KERNEL, target, b.number(size), b.pointer(context, place.offset))
+        return Value(Reference(ctype, "stack"), target)
+    type = f"i{place.size * 8}"
+    raw = b.load(type, context, place.offset, place.size)
+    if isinstance(meaning, UserAddress):
+        return Value(meaning, b.extend(raw, type))
+    if isinstance(ctype, Bool):
+        return Value(BOOLEAN, b.op("ne", "i1", raw, b.number(0, type)))
+    if isinstance(meaning, Integer):
+        wanted = ctype.size
+        if isinstance(ctype, Int) and ctype.big and wanted == place.size and wanted > 1:
+            raw = b.op("bswap", type, raw)
+        signed = meaning.low < 0
+        if wanted < place.size:
+            return Value(meaning, b.extend(b.truncate(raw, f"i{wanted * 8}"), f"i{wanted * 8}", signed))
+        return Value(meaning, b.extend(raw, type, signed))
+    return Value(meaning, b.op("toptr", "ptr", b.extend(raw, type)))
+
+
+class _Hook(HookPoint):
+    """BPF_PROG_TYPE_TRACEPOINT (since 4.7); a wildcard over system calls is BPF_PROG_TYPE_RAW_TRACEPOINT (4.17)."""
+
+    name = "tracepoint"
+    type = 5
+
+    def section(self, program: Any) -> str:
+        if program.facts and program.facts["raw"]:
+            return f"raw_tp/{program.facts['raw']}"
+        events = program.facts["events"] if program.facts else [program.target.name]
+        return f"tracepoint/{events[0].replace(':', '/')}"
+
+    def prepare(self, machine: Any, program: Any) -> Any:
+        """Where the fields are, and which events the wildcards mean, on this kernel."""
+        cls = program.options.get("fields")
+        if cls is not None:
+            category, _, name = cls.__event__.partition(":")
+            places = parse_format(machine.event_format(category, name))
+            missing = [field for field in cls.__own__ if field not in places]
+            if missing:
+                raise TargetError(f"{cls.__event__} has no field {missing[0]!r} on this kernel",
+                                  cure=f"It has: {', '.join(places)}.")
+            _check_types(cls, places)
+            return {"raw": "", "events": [cls.__event__], "places": places, "numbers": []}
+        return _wildcards(machine, program.options["events"])
+
+    def parameters(self, program: Any, annotations: list[Any]) -> list[Any]:
+        return [ContextOf(annotations[0])]
+
+    def result(self, program: Any) -> Any:
+        return NOTHING
+
+    def enter(self, builder: Any, program: Any, meanings: list[Any]) -> list[Any]:
+        facts = program.facts
+        builder.sink.facts = facts["places"]
+        builder.sink.raw_exit = facts["raw"] == "sys_exit"
+        if facts["raw"]:
+            self.dispatch(builder, program, facts)
+        return [Value(meanings[0], builder.context())]
+
+    def dispatch(self, b: Any, program: Any, facts: Any) -> None:
+        """Leave at once what the single tracepoints would not show: 32-bit calls, and calls that are not meant."""
+        if not program.options.get("compat"):
+            from bpfwright.vmlinux import task_struct
+            task = b.op("toptr", "ptr", b.helper(_GET_CURRENT_TASK))
+            status = b.slot(8, 8, "status")
+            b.store(status, b.number(0))
+            place = b.anchor(b.op("index", "ptr", task, b.core_offset(task_struct, ("thread_info", "status")), 1))
+            b.helper(_PROBE_READ_KERNEL, status, b.number(4), place)
+            compat = b.op("and", "i64", b.load("i64", status), b.number(_TS_COMPAT))
+            with b.when(b.op("ne", "i1", compat, b.number(0))):
+                b.leave_program()
+        if facts["numbers"]:
+            number = _number_of_call(b)
+            known = b.number(0, "i1")
+            for first, last in _ranges(facts["numbers"]):
+                above = b.op("ule", "i1", b.number(first), number)
+                known = b.op("or", "i1", known, b.op("and", "i1", above, b.op("ule", "i1", number, b.number(last))))
+            with b.unless(known):
+                b.leave_program()
+
+    def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
+        facts = program.facts
+        if facts["raw"]:
+            return machine.raw_tracepoint(loaded, facts["raw"])
+        links = []
+        try:
+            for event in facts["events"]:
+                category, _, name = event.partition(":")
+                links.append(machine.tracepoint(loaded, category, name))
+        except BaseException:
+            for link in links:
+                link.close()
+            raise
+        return links[0] if len(links) == 1 else _Links(links, f"{len(links)} tracepoints")
+
+    def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
+        """Tracepoint programs have no test run in the kernel: ours is attached to nothing and cannot be fed there."""
+        if program.facts["raw"]:
+            words = b"".join((int(word) & (1 << 64) - 1).to_bytes(8, "little") for word in given)
+            return Result(loaded.test_run(context=words), None, [])
+        return Result(loaded.test_run(context=given.to_bytes(program.facts["places"])), None, [])
+
+
+class _Links:
+    """Several attachments as one."""
+
+    def __init__(self, links: list[Any], description: str) -> None:
+        self.links = links
+        self.description = description
+
+    def update(self, program: Any) -> None:
+        for link in self.links:
+            link.update(program)
+
+    def pin(self, path: str) -> None:
+        raise UsageError("several attachments cannot be pinned under one name", cure="Attach one event.")
+
+    def close(self) -> None:
+        for link in self.links:
+            link.close()
+
+    def __enter__(self) -> _Links:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _number_of_call(b: Any) -> int:
+    if b.sink.raw_exit:
+        registers = b.op("toptr", "ptr", b.load("i64", b.context(), 0, 8))
+        return _read_register(b, registers, _SYSCALL_NUMBER)
+    number: int = b.load("i64", b.context(), 8, 8)
+    return number
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def _check_types(cls: type[Fields], places: dict[str, Place]) -> None:
+    for name in cls.__own__:
+        ctype, place = cls.field_type(name), places[name]
+        texts = isinstance(ctype, (CharArray, ArrayType))
+        if texts != (place.dynamic or place.size not in (1, 2, 4, 8)) and not (texts and place.size <= 8):
+            raise TargetError(f"{cls.__event__}: {name} is {place.size} bytes on this kernel, declared as {ctype.name}",
+                              cure="Declare it as the kernel has it: `bpfwright types -t EVENT`.")
+
+
+def _wildcards(machine: Any, patterns: tuple[str, ...]) -> dict[str, Any]:
+    from bpfwright._abi.syscalls import NUMBERS
+    whole = {"syscalls:sys_enter_*": "sys_enter", "syscalls:sys_exit_*": "sys_exit"}
+    if len(patterns) == 1 and patterns[0] in whole:
+        return {"raw": whole[patterns[0]], "events": list(patterns), "places": {}, "numbers": []}
+    events: list[str] = []
+    for pattern in patterns:
+        category, _, name = pattern.partition(":")
+        found = [f"{c}:{n}" for c, n in machine.events(category) if fnmatchcase(n, name)] \
+            if any(ch in pattern for ch in "*?[") else [pattern]
+        if not found:
+            raise TargetError(f"no tracepoint matches {pattern!r}", cure="`bpfwright trace -l` lists them.")
+        events += [event for event in found if event not in events]
+    for prefix, raw in (("syscalls:sys_enter_", "sys_enter"), ("syscalls:sys_exit_", "sys_exit")):
+        if len(events) > _MOST_SINGLE and all(event.startswith(prefix) for event in events):
+            table = NUMBERS.get(_machine(), {})
+            numbers = [table[event.removeprefix(prefix)] for event in events if event.removeprefix(prefix) in table]
+            return {"raw": raw, "events": events, "places": {}, "numbers": numbers}
+    return {"raw": "", "events": events, "places": {}, "numbers": []}
+
+
+def _machine() -> str:
+    import os
+    return os.uname().machine
+
+
+HOOK = _Hook()
+
+
+@overload
+def program(function: Callable[[F], None], /) -> BoundProgram[Event, F, None]: ...
+@overload
+def program(*events: str, compat: bool = False) -> Callable[
+        [Callable[[Context], None]], BoundProgram[Event, Context, None]]: ...
+def program(*events: Any, compat: bool = False) -> Any:
+    """A program at a tracepoint: bare, with an event class as its parameter; or with names and wildcards.
+
+    `@tracepoint.program("syscalls:sys_enter_*")` is one raw tracepoint that tells calls apart by number.
+    """
+    if len(events) == 1 and callable(events[0]):
+        return _bare(events[0])
+
+    def take(function: Any) -> Any:
+        cls = _parameter_class(function)
+        if cls is not Context:
+            raise UsageError(f"{function.__name__} names events twice: in the decorator and by {cls.__name__}",
+                             cure="Write a bare @tracepoint.program, or take tracepoint.Context.")
+        for event in events:
+            Event(event)
+        return BoundProgram(HOOK, function, Event(events[0]), events=events, compat=compat)
+
+    return take
+
+
+def _parameter_class(function: Any) -> type[Any]:
+    names = function.__code__.co_varnames
+    annotation = function.__annotations__.get(names[0]) if names else None
+    if isinstance(annotation, str):
+        from bpfwright.types.ctype import evaluate
+        annotation = evaluate(annotation, [function.__globals__])
+    if not isinstance(annotation, type) or not issubclass(annotation, Context):
+        raise UsageError(f"{function.__name__} does not say which event it takes",
+                         cure="Annotate its parameter: `ctx: sys_exit_openat`.")
+    return annotation
+
+
+def _bare(function: Any) -> Any:
+    cls = _parameter_class(function)
+    if not issubclass(cls, Fields) or not cls.__event__:
+        raise UsageError(f"{function.__name__} takes any event, and its decorator names none",
+                         cure='Write @tracepoint.program("sched:*"), or take an event class.')
+    return BoundProgram(HOOK, function, Event(cls.__event__), fields=cls)
+
+
+_ = (EnumType, Pointer, UserPointer)
