@@ -16,6 +16,7 @@ from bpfwright._abi import bpf as B
 from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
 from bpfwright.kernel import Kernel, mounts
 from bpfwright.kernel.attach import clsact_filter
+from bpfwright.kernel.features import Features
 from bpfwright.kernel.link import open_link
 from bpfwright.kernel.loader import KernelObject
 from bpfwright.kernel.namespace import NetworkNamespace
@@ -331,3 +332,60 @@ def test_iterator_lists_tasks_or_maps(machine: Kernel) -> None:
     spec = constant(0, B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_ITER, section="iter/task", attach_to="task")
     with machine.load(spec) as loaded, machine.link(loaded.programs["main"], B.BPF_TRACE_ITER) as link:
         assert machine.iterate(link) == b""
+
+
+def test_many_uprobes_by_one_link(machine: Kernel) -> None:
+    path, first = _function_of_libc("getppid")
+    _, second = _function_of_libc("getuid")
+    spec = counting(0, B.BPF_PROG_TYPE_KPROBE, B.BPF_TRACE_UPROBE_MULTI)
+    if not Features().attach_type(B.BPF_PROG_TYPE_KPROBE, B.BPF_TRACE_UPROBE_MULTI).works:
+        with pytest.raises(NotSupported), machine.load(spec):
+            pass
+        return
+    with machine.load(spec) as loaded:
+        program = loaded.programs["main"]
+        with machine.uprobe_multi(program, path, [first, second], pid=os.getpid(), cookies=[1, 2]):
+            os.getppid()
+            os.getuid()
+        assert count(loaded) == 2
+        with pytest.raises(UsageError, match="1 cookies for 2 targets"):
+            machine.uprobe_multi(program, path, [first, second], cookies=[1])
+
+
+def test_many_kprobes_attach_or_are_named_as_missing(machine: Kernel) -> None:
+    spec = counting(0, B.BPF_PROG_TYPE_KPROBE, B.BPF_TRACE_KPROBE_MULTI)
+    try:
+        with machine.load(spec) as loaded:
+            with machine.kprobe_multi(loaded.programs["main"], ["do_sys_openat2", "do_nanosleep"]):
+                os.close(os.open("/dev/null", os.O_RDONLY))
+            assert count(loaded) > 0
+    except NotSupported as error:
+        assert error.since == "5.18" and error.why
+        assert not Features().attach_type(B.BPF_PROG_TYPE_KPROBE, B.BPF_TRACE_KPROBE_MULTI).works
+
+
+def test_netfilter_drops_or_is_named_as_missing(machine: Kernel,
+                                                wire: tuple[NetworkNamespace, NetworkNamespace]) -> None:
+    near, far = wire
+    spec = constant(0, B.BPF_PROG_TYPE_NETFILTER, B.BPF_NETFILTER)
+    if not Features().program_type(B.BPF_PROG_TYPE_NETFILTER).works:
+        with pytest.raises(NotSupported):
+            machine.load(spec)
+        return
+    with machine.load(spec) as drop, far.entered():
+        with machine.netfilter(drop.programs["main"], 2, 1, -128):
+            assert not exchange(near, far)
+    assert exchange(near, far)
+
+
+def test_file_systems_are_mounted_when_missing() -> None:
+    code = ("import ctypes, os\nfrom bpfwright.kernel import mounts, sys\n"
+            "sys.unshare(0x20000)\nlibc = ctypes.CDLL(None)\n"
+            "libc.mount(None, b'/', None, 0x44000, None)\n"
+            "for kind in ('bpf', 'tracefs'):\n"
+            "    for place in mounts.mounted(kind):\n        libc.umount2(place.encode(), 2)\n"
+            "assert not mounts.mounted('bpf') and not mounts.mounted('tracefs')\n"
+            "print(mounts.bpffs(), os.path.isdir(mounts.tracefs() + '/events'), len(mounts.mounted('bpf')))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout.split() == ["/sys/fs/bpf", "True", "1"], done.stderr

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import os
+import struct
 
 import pytest
 
 from bpfwright._abi import bpf as B
-from bpfwright.errors import UsageError, VerifierError
+from bpfwright.errors import BtfError, FormatError, NotSupported, UsageError, VerifierError
 from bpfwright.formats.isa import Instruction, encode
-from bpfwright.kernel import Kernel
+from bpfwright.kernel import Kernel, mounts
+from bpfwright.kernel.program import KernelProgram
 from bpfwright.spec.objects import Function, LineInfo, MapSpec, ObjectSpec, ProgramSpec, Relocation
 
 pytestmark = pytest.mark.kernel
@@ -111,3 +113,63 @@ def test_failing_maps_leave_no_descriptor(broken: MapSpec) -> None:
     with Kernel() as machine, pytest.raises(Exception, match="broken"):
         machine.load(spec)
     assert descriptors() == before
+
+
+def test_runs_with_a_context() -> None:
+    spec = xdp(Instruction(LDX32, src=1, offset=16), Instruction(EXIT))         # rx_queue_index
+    with Kernel() as machine, machine.load(spec) as loaded:
+        program = loaded.programs["main"]
+        context = struct.pack("=6I", 0, len(PACKET), 0, 1, 0, 0)
+        result = program.test_run(PACKET, context=context)
+        assert result.value == 0 and result.data == PACKET and len(result.context) == len(context)
+        assert program.test_run(PACKET, repeat=1000).duration_ns < 100_000
+        with pytest.raises(UsageError, match="refused its input"):
+            program.test_run(b"short")
+    mark = Function("main", encode((Instruction(LDX32, src=1, offset=8), Instruction(EXIT))))   # skb->mark
+    spec = ObjectSpec((ProgramSpec("main", "main", "tc", B.BPF_PROG_TYPE_SCHED_CLS),), (mark,), ())
+    with Kernel() as machine, machine.load(spec) as loaded:
+        result = loaded.programs["main"].test_run(PACKET, context=struct.pack("=3I", 0, 0, 42).ljust(192, b"\0"))
+        assert result.value == 42 and len(result.context) == 192
+
+
+def test_what_cannot_be_run_says_so() -> None:
+    code = encode(RETURN_DROP)
+    spec = ObjectSpec((ProgramSpec("main", "main", "perf_event", B.BPF_PROG_TYPE_PERF_EVENT),),
+                      (Function("main", code),), ())
+    with Kernel() as machine, machine.load(spec) as loaded, pytest.raises(NotSupported, match="no test run"):
+        loaded.programs["main"].test_run()
+
+
+def test_a_program_outlives_its_process_by_a_pin() -> None:
+    path = f"{mounts.bpffs()}/bpfwright-program-{os.getpid()}"
+    with Kernel() as machine, machine.load(xdp(*RETURN_DROP)) as loaded:
+        loaded.programs["main"].pin(path)
+    try:
+        with KernelProgram.pinned(path) as adopted:
+            assert adopted.spec.name == "main" and adopted.test_run(PACKET).value == B.XDP_DROP
+    finally:
+        os.unlink(path)
+
+
+def test_programs_of_the_other_byte_order_are_refused() -> None:
+    with Kernel() as machine, pytest.raises(FormatError, match="other byte order"):
+        machine.load(xdp(*RETURN_DROP)._replace(big_endian=True))
+
+
+def test_a_program_too_large_says_so() -> None:
+    endless = (Instruction(MOV64K, dst=6, imm=0), Instruction(0x07, dst=6, imm=1),
+               Instruction(0xA5, dst=6, offset=-2, imm=0x7FFFFFFF), Instruction(MOV64K), Instruction(EXIT))
+    with Kernel() as machine, pytest.raises(VerifierError) as caught:
+        machine.load(xdp(*endless))
+    assert "too large" in caught.value.reason and "1,000,000" in caught.value.cure
+
+
+def test_a_thing_that_no_kernel_has_is_named() -> None:
+    with Kernel() as machine:
+        with pytest.raises(NotSupported, match="no programs of type 999"):
+            machine.load(xdp(*RETURN_DROP)._replace(
+                programs=(ProgramSpec("main", "main", "x", 999),)))
+        with pytest.raises(BtfError, match="no tracepoint 'nonesuch'"):
+            machine.load(xdp(*RETURN_DROP)._replace(programs=(
+                ProgramSpec("main", "main", "tp_btf/nonesuch", B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP,
+                            "nonesuch"),)))

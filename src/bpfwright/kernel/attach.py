@@ -4,6 +4,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+from collections.abc import Sequence
 from struct import pack
 
 from bpfwright._abi import bpf as B
@@ -69,6 +70,57 @@ def attach_raw_tracepoint(program: LoadedProgram, name: str, cookie: int) -> Bpf
         if error.errno == errno.EINVAL and cookie:
             raise NotSupported("cookies of raw tracepoints", since="6.10") from None
         raise attach_error(description, program, error) from None
+
+
+# Many probes at once
+
+def attach_kprobe_multi(program: LoadedProgram, functions: Sequence[str], ret: bool,
+                        cookies: Sequence[int]) -> BpfLink:
+    """BPF_TRACE_KPROBE_MULTI."""
+    _same_count("cookies", cookies, functions)
+    names = [function.encode() + b"\0" for function in functions]
+    pointers = pack(f"={len(names)}Q", *map(sys.address, names))
+    values = pack(f"={len(cookies)}Q", *cookies)
+    extra = pack("=IIQQQ", int(ret), len(names), sys.address(pointers), 0, sys.address(values) if cookies else 0)
+    try:
+        return BpfLink(sys.link_create(program.fd, 0, B.BPF_TRACE_KPROBE_MULTI, 0, extra),
+                       f"{len(names)} kernel functions")
+    except KernelError as error:
+        if error.errno == errno.ESRCH:
+            raise TargetError("not all of the kernel functions are there", why=", ".join(functions[:5])) from None
+        raise _multi_error(program, B.BPF_TRACE_KPROBE_MULTI, f"{len(names)} kernel functions", error) from None
+
+
+def attach_uprobe_multi(program: LoadedProgram, path: str, offsets: Sequence[int], ret: bool, pid: int,
+                        semaphores: Sequence[int], cookies: Sequence[int]) -> BpfLink:
+    """BPF_TRACE_UPROBE_MULTI."""
+    _same_count("cookies", cookies, offsets)
+    _same_count("semaphores", semaphores, offsets)
+    if not os.path.exists(path):
+        raise TargetError(f"there is no file {path!r}")
+    name = os.fsencode(path) + b"\0"
+    columns = [pack(f"={len(column)}Q", *column) for column in (offsets, semaphores, cookies)]
+    places = [sys.address(column) if column else 0 for column in columns]
+    extra = pack("=QQQQIII4x", sys.address(name), *places, len(offsets), int(ret), pid)
+    what = f"{len(offsets)} places of {path}"
+    try:
+        return BpfLink(sys.link_create(program.fd, 0, B.BPF_TRACE_UPROBE_MULTI, 0, extra), what)
+    except KernelError as error:
+        raise _multi_error(program, B.BPF_TRACE_UPROBE_MULTI, what, error) from None
+
+
+def _same_count(what: str, values: Sequence[int], targets: Sequence[object]) -> None:
+    if values and len(values) != len(targets):
+        raise UsageError(f"{len(values)} {what} for {len(targets)} targets")
+
+
+def _multi_error(program: LoadedProgram, attach_type: int, what: str, error: KernelError) -> BpfwrightError:
+    from bpfwright.kernel.features import Features
+    verdict = Features().attach_type(program.spec.type, attach_type)
+    if not verdict.works:
+        return NotSupported(f"program {program.spec.name!r} was not attached to {what}", since=verdict.since,
+                            why=f"{verdict.name}: {verdict.why}")
+    return attach_error(what, program, error)
 
 
 # XDP

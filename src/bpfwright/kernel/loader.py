@@ -260,9 +260,12 @@ class Loader:
             return attributes.send()
         except KernelError as error:
             failure = error
-        # Only now the log: with level 1 and a small buffer the kernel fails good programs (ENOSPC).
-        fd, text = _logged(attributes, 1)
-        if fd < 0 and "R10=fp0" not in text and text:
+        # Only now the log: with level 1 and a small buffer the kernel fails good programs (ENOSPC). A program that is
+        # too large would write a line for each of a million steps, for most of a minute: level 4 has the cause alone.
+        fd, text = _logged(attributes, 4) if failure.errno == errno.E2BIG else (-1, "")
+        if fd < 0 and "too large" not in text and "too complex" not in text:
+            fd, text = _logged(attributes, 1)
+        if fd < 0 and failure.errno != errno.E2BIG and _silent(text):
             # Kernels before 5.14 keep what they knew of registers for level 2.
             fd, detailed = _logged(attributes, 2)
             text = detailed if "\nprocessed " in detailed else text
@@ -271,6 +274,13 @@ class Loader:
         from bpfwright.kernel.refusal import load_error     # regular expressions: only failures pay for them
         poisoned = self._relocator.poisoned if self._relocator else {}
         raise load_error(spec, failure, text, linked, self.functions, poisoned)
+
+
+def _silent(log: str) -> bool:
+    """The log names an instruction, but not what was known there."""
+    from bpfwright.kernel.verifier_log import parse
+    verdict = parse(log)
+    return verdict.instruction >= 0 and not verdict.state
 
 
 def _logged(attributes: sys.ProgramLoad, level: int) -> tuple[int, str]:

@@ -25,7 +25,7 @@ static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static long (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*const probe_read_kernel)(void *dst, u32 size, const void *src) = (void *)113;
 static long (*const tail_call)(void *ctx, void *map, u32 index) = (void *)12;
-static void *(*const get_current_task_btf)(void) = (void *)158;
+static void *(*const get_current_task)(void) = (void *)35;
 static long (*const loop)(u32 count, void *callback, void *context, u64 flags) = (void *)181;
 
 struct xdp_md {

@@ -65,18 +65,20 @@ SEC("raw_tp") int types(void *ctx)
 	return 0;
 }
 
-SEC("tp_btf/sys_enter") int direct(void *ctx)
+SEC("tp_btf/sched_switch") int direct(u64 *ctx)
 {
-	struct task_struct___ours *task = get_current_task_btf();
+	struct task_struct___ours *previous = (void *)ctx[1];
 
-	read_tgid = task->tgid;
-	parent_tgid = task->real_parent->tgid;
+	if (previous->tgid) {
+		read_tgid = previous->tgid;
+		parent_tgid = previous->real_parent->tgid;
+	}
 	return 0;
 }
 
 SEC("raw_tp") int poisoned(void *ctx)
 {
-	struct task_struct___ours *task = get_current_task_btf();
+	struct task_struct___ours *task = get_current_task();
 	int value = 0;
 
 	probe_read_kernel(&value, sizeof(value), &task->no_such_field);
@@ -85,7 +87,7 @@ SEC("raw_tp") int poisoned(void *ctx)
 
 SEC("raw_tp") int guarded(void *ctx)
 {
-	struct task_struct___ours *task = get_current_task_btf();
+	struct task_struct___ours *task = get_current_task();
 	int value = 5;
 
 	if (FIELD(task_struct___ours, no_such_field, 2))
