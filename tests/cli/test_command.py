@@ -15,7 +15,7 @@ import pytest
 from bpfwright import cli
 from bpfwright.cli import output, parsing, problems
 from bpfwright.errors import CompileError, KernelError, NotSupported, PrivilegeError, UsageError, VerifierError
-from tests.cli.commands import ENVIRONMENT, command
+from tests.cli.commands import ENVIRONMENT, TOP, command
 
 # What no verb may pay for before it needs it.
 HEAVY = ("numpy", "llvmlite", "asyncio", "dataclasses", "inspect", "subprocess", "pathlib", "tempfile", "hashlib")
@@ -125,3 +125,16 @@ def test_rows_for_programs() -> None:
 def test_rows_into_a_file(tmp_path: Path) -> None:
     output.write(argparse.Namespace(format="json", output=str(tmp_path / "rows")), COLUMNS, ROWS)
     assert json.loads((tmp_path / "rows").read_text()) == list(ROWS)
+
+
+def complete(*words: str) -> list[str]:
+    """What bash offers for the last of these words."""
+    script = f"source {TOP}/share/bpfwright.bash; COMP_WORDS=({' '.join(map(repr, words))}); " \
+             f"COMP_CWORD={len(words) - 1}; _bpfwright; echo ${{COMPREPLY[@]}}"
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_completion_knows_verbs_options_and_choices() -> None:
+    assert complete("bpfwright", "ins") == ["inspect"]
+    assert complete("bpfwright", "ps", "--fol") == ["--follow"]
+    assert complete("bpfwright", "ps", "-f", "js") == ["json", "jsonl"]

@@ -1,0 +1,33 @@
+# bash completion for bpfwright
+_bpfwright() {
+    local words='' now=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} before=${COMP_WORDS[COMP_CWORD-1]}
+    if [ "$COMP_CWORD" = 1 ]; then
+        COMPREPLY=($(compgen -W 'build doctor inspect load ps run --help --version' -- "$now"))
+        return
+    fi
+    case "$verb:$before" in
+        build:--target) words='oldest here' ;;
+        doctor:-f|doctor:--format) words='table json jsonl csv' ;;
+        inspect:--only) words='programs maps externs types code' ;;
+        inspect:--target) words='oldest here' ;;
+        inspect:-f|inspect:--format) words='table json jsonl csv' ;;
+        load:--xdp-mode) words='auto native generic' ;;
+        load:-f|load:--format) words='table json jsonl csv' ;;
+        ps:-f|ps:--format) words='table json jsonl csv' ;;
+        run:-f|run:--format) words='table jsonl csv' ;;
+    esac
+    [ -n "$words" ] || [ "${now#-}" = "$now" ] || case "$verb" in
+        build) words='--help --output --target -h -o' ;;
+        doctor) words='--broken --format --help --json --output -f -h -j -o' ;;
+        inspect) words='--format --help --json --only --output --target -f -h -j -o' ;;
+        load) words='--attach --cgroup --egress --format --help --hz --interface --json --log --output --pin --xdp-mode -f -h -i -j -o' ;;
+        ps) words='--follow --format --help --json --measure --output -f -h -j -o' ;;
+        run) words='--for --format --help --json --output -f -h -j -o' ;;
+    esac
+    if [ -n "$words" ]; then
+        COMPREPLY=($(compgen -W "$words" -- "$now"))
+    else
+        COMPREPLY=($(compgen -f -- "$now"))
+    fi
+}
+complete -o filenames -F _bpfwright bpfwright
