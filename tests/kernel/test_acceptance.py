@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfwright.errors import BpfwrightError, NotSupported, VerifierError
+from bpfwright.errors import BpfwrightError, BtfError, NotSupported, VerifierError
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.kernel import Kernel
 from bpfwright.kernel.externs import kernel_version, symbol_address
@@ -200,6 +200,27 @@ def test_a_variable_of_the_kernel(compiler: str, compiled: Callable[[str, str], 
         with machine.load(spec, programs=frozenset({"variable"})) as loaded:
             assert loaded.programs["variable"].test_run().value == 4
             assert value_of(loaded, spec, "typed") == bool(known)
+
+
+@pytest_compilers
+def test_a_function_of_a_loaded_program_is_replaced(compiler: str, compiled: Callable[[str, str], bytes]) -> None:
+    replacement = read(compiled(compiler, "replacement"))
+    with Kernel() as machine, machine.load(read(compiled(compiler, "globals")),
+                                           programs=frozenset({"functions"})) as loaded:
+        target = loaded.programs["functions"]
+        with pytest.raises(BpfwrightError, match="for a function of another program"):
+            machine.load(replacement)
+        with pytest.raises(BtfError, match="no func 'nonesuch'"):
+            machine.load(replacement, replaces={"replacement": (target, "nonesuch")})
+        before = target.test_run(PACKET).value
+        try:
+            replacing = machine.load(replacement, replaces={"replacement": (target, "global_function")})
+        except NotSupported as error:
+            assert "program replacements" in str(error)
+            assert not Features().program_type(28).works
+            return
+        with replacing, machine.raw_tracepoint(replacing.programs["replacement"], ""):
+            assert target.test_run(PACKET).value >= 1000 > before
 
 
 @pytest_compilers

@@ -3,14 +3,16 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 
 import pytest
 
 from bpfwright._abi import bpf as B
-from bpfwright.errors import BtfError, FormatError, NotSupported, UsageError, VerifierError
+from bpfwright.errors import BtfError, FormatError, KernelError, NotSupported, UsageError, VerifierError
 from bpfwright.formats.isa import Instruction, encode
 from bpfwright.kernel import Kernel, mounts
 from bpfwright.kernel.program import KernelProgram
+from bpfwright.kernel.types import KernelTypes
 from bpfwright.spec.objects import Function, LineInfo, MapSpec, ObjectSpec, ProgramSpec, Relocation
 
 pytestmark = pytest.mark.kernel
@@ -173,3 +175,19 @@ def test_a_thing_that_no_kernel_has_is_named() -> None:
             machine.load(xdp(*RETURN_DROP)._replace(programs=(
                 ProgramSpec("main", "main", "tp_btf/nonesuch", B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP,
                             "nonesuch"),)))
+
+
+def test_more_memory_than_the_kernel_gives() -> None:
+    huge = COUNTERS._replace(name="huge", value_size=1 << 30, max_entries=1 << 31)
+    with Kernel() as machine, pytest.raises(KernelError, match="more than the kernel gives"):
+        machine.create_map(huge)
+
+
+def test_a_kernel_without_type_information_says_so(tmp_path: Path) -> None:
+    types = KernelTypes(str(tmp_path))
+    assert types.module_names() == []
+    with pytest.raises(NotSupported, match="no type information"):
+        _ = types.vmlinux
+    (tmp_path / "vmlinux").write_bytes(b"garbage")
+    with pytest.raises(BtfError, match="too short"):
+        _ = types.vmlinux
