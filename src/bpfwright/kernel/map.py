@@ -233,8 +233,9 @@ class KernelMap:
     def update_batch(self, keys: sys.Buffer, values: sys.Buffer, count: int, flags: int = 0) -> int:
         """Set `count` entries from columns; returns how many the kernel took before an error, or raises MapFull.
 
-        Buffers are used in place: a NumPy array's memoryview costs no copy.
+        Buffers are used in place: a NumPy array's memory costs no copy, unless it is read-only or has gaps.
         """
+        keys, values = _flat(keys), _flat(values)
         if len(keys) != count * self.key_size or len(values) != count * self.value_size:
             raise WrongType(f"columns of map {self.spec.name!r} have {len(keys)} and {len(values)} bytes",
                             why=f"{count} entries of {self.key_size} and {self.value_size} bytes were announced")
@@ -256,6 +257,7 @@ class KernelMap:
 
     def delete_batch(self, keys: sys.Buffer) -> int:
         """Remove many keys; returns how many were there."""
+        keys = _flat(keys)
         count = len(keys) // self.key_size
         done, number = sys.map_batch(B.BPF_MAP_DELETE_BATCH, self.fd, sys.address(keys), 0, count) if count else (0, 0)
         if number == 0:
@@ -305,6 +307,16 @@ class MappedValues:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _flat(data: sys.Buffer) -> sys.Buffer:
+    """The bytes of a buffer, in place where their address can be taken."""
+    if isinstance(data, bytes | bytearray):
+        return data
+    view = memoryview(data)
+    if view.readonly or not view.c_contiguous:
+        return view.tobytes()
+    return view.cast("B") if view.nbytes else b""
 
 
 def descriptor_value(fd: int) -> bytes:
