@@ -10,10 +10,12 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bpfwright import _llvm
 from bpfwright._native import load_native
-from bpfwright.errors import CompilerCrash, ElfError, UsageError
+from bpfwright.errors import CompilerCrash, ElfError, NotSupported, UsageError
 
 pytestmark = pytest.mark.userspace
 
@@ -220,3 +222,19 @@ def test_native_names_the_unknown_symbol() -> None:
     ir = "declare i64 @no_such_thing_here()\ndefine i64 @f() {\n %a = call i64 @no_such_thing_here()\n ret i64 %a\n}\n"
     with pytest.raises(ElfError, match="no_such_thing_here"):
         load_native(_llvm.compile_native(ir))
+
+
+@given(st.data())
+def test_native_survives_damaged_objects(data: st.DataObject) -> None:
+    global _whole
+    _whole = _whole or _llvm.compile_native(ANSWERS)
+    damaged = bytearray(_whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        load_native(bytes(damaged), {"outside": 1}).close()
+    except (ElfError, NotSupported):
+        pass
+
+
+_whole = b""

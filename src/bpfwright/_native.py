@@ -23,7 +23,8 @@ _RELA = struct.Struct("<QQq")
 _X86_64 = 62
 _SYMTAB, _RELA_TYPE, _NOBITS = 2, 4, 8
 _WRITE, _ALLOC, _EXEC = 1, 2, 4
-_UNDEFINED, _FIRST_RESERVED = 0, 0xFF00
+_UNDEFINED = 0
+_LIMIT = 1 << 30
 _STUB_SIZE = 16
 
 # x86-64 psABI, table 4.9. The kind says what is stored: how wide, and relative to the place or absolute.
@@ -62,7 +63,7 @@ class _Object:
                 name, info, _, section, value, _ = _SYMBOL.unpack_from(data, offset)
                 text = self._text(self.sections[table.link], name) if table else ""
                 self.symbols.append((text, info, section, value))
-        except (struct.error, IndexError) as problem:
+        except (struct.error, IndexError, ValueError, OverflowError) as problem:
             raise ElfError("a truncated object", why=str(problem)) from None
 
     def _text(self, table: _Section, offset: int) -> str:
@@ -125,7 +126,7 @@ def _library_symbol(name: str) -> int:
     """An address in the C library: LLVM turns loops into calls of memset and the like."""
     try:
         return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
-    except AttributeError:
+    except (AttributeError, ValueError):
         raise ElfError(f"native code refers to the unknown symbol {name!r}") from None
 
 
@@ -167,6 +168,8 @@ def load_native(elf: bytes, symbols: dict[str, int] | None = None) -> NativeCode
     outside = {name: (symbols or {}).get(name) or _library_symbol(name)
                for name, _, section, _ in parsed.symbols if section == _UNDEFINED and name}
     places, ranges, stubs_at, total = _place(parsed, len(outside))
+    if total > _LIMIT:
+        raise ElfError(f"a native object of {total} bytes")
     memory = mmap.mmap(-1, total)
     try:
         base = _address_of(memory)
@@ -184,7 +187,7 @@ def load_native(elf: bytes, symbols: dict[str, int] | None = None) -> NativeCode
         _link(parsed, memory, base, starts, stubs, outside)
         for start, end, protection in ranges:
             _protect(base + start, end - start, protection)
-    except (ValueError, IndexError, struct.error) as problem:
+    except (ValueError, IndexError, OverflowError, KeyError, struct.error) as problem:
         memory.close()
         raise ElfError("the native object cannot be linked", why=str(problem)) from None
     except BaseException:
