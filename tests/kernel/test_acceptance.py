@@ -242,5 +242,5 @@ def test_a_rejection_names_the_line_of_c(compiler: str, compiled: Callable[[str,
     error = caught.value
     assert error.file.endswith("lines.c") and error.line == 10
     assert "return data[20]" in error.source
-    assert "packet" in error.cure
-    assert any("pointer into the packet" in known for known in error.state)
+    assert "packet" in error.cure or "bounds check" in error.cure       # ours, or that of Linux 7.3
+    assert any("pointer into the packet" in known or "pkt" in known for known in error.state)

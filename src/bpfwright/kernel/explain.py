@@ -61,7 +61,8 @@ MAP_TYPES: dict[int, tuple[str, str]] = {
     B.BPF_MAP_TYPE_INODE_STORAGE: ("inode storage", "5.10"), B.BPF_MAP_TYPE_TASK_STORAGE: ("task storage", "5.11"),
     B.BPF_MAP_TYPE_BLOOM_FILTER: ("bloom filter", "5.16"),
     B.BPF_MAP_TYPE_USER_RINGBUF: ("user ring buffer", "6.1"), B.BPF_MAP_TYPE_CGRP_STORAGE: ("cgroup storage", "6.2"),
-    B.BPF_MAP_TYPE_ARENA: ("arena", "6.9"),
+    B.BPF_MAP_TYPE_ARENA: ("arena", "6.9"), B.BPF_MAP_TYPE_INSN_ARRAY: ("instruction array", "6.19"),
+    B.BPF_MAP_TYPE_RHASH: ("resizable hash", "7.3"),
 }
 
 

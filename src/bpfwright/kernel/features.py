@@ -43,6 +43,7 @@ ATTACH_TYPES: dict[tuple[int, int], tuple[str, str, str]] = {
     (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP): ("raw tracepoints by type", "5.5", "sched_switch"),
     (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_FENTRY): ("fentry", "5.5", "do_nanosleep"),
     (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_FEXIT): ("fexit", "5.5", "do_nanosleep"),
+    (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_FSESSION): ("fsession", "7.0", "do_nanosleep"),
     (B.BPF_PROG_TYPE_TRACING, B.BPF_MODIFY_RETURN): ("fmod_ret", "5.7", "security_file_open"),
     (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_ITER): ("iterators", "5.8", "task"),
     (B.BPF_PROG_TYPE_LSM, B.BPF_LSM_MAC): ("LSM programs", "5.7", "file_open"),

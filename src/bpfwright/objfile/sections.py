@@ -65,6 +65,8 @@ ROWS: dict[str, SectionRow] = {
     "fentry+": SectionRow(_TRACING, B.BPF_TRACE_FENTRY),
     "fmod_ret+": SectionRow(_TRACING, B.BPF_MODIFY_RETURN),
     "fexit+": SectionRow(_TRACING, B.BPF_TRACE_FEXIT),
+    "fsession+": SectionRow(_TRACING, B.BPF_TRACE_FSESSION),
+    "fsession.s+": SectionRow(_TRACING, B.BPF_TRACE_FSESSION, _SLEEP),
     "fentry.s+": SectionRow(_TRACING, B.BPF_TRACE_FENTRY, _SLEEP),
     "fmod_ret.s+": SectionRow(_TRACING, B.BPF_MODIFY_RETURN, _SLEEP),
     "fexit.s+": SectionRow(_TRACING, B.BPF_TRACE_FEXIT, _SLEEP),
