@@ -255,6 +255,8 @@ def test_sampling_counts(machine: Kernel) -> None:
         assert count(loaded) > 5
         with machine.sample(loaded.programs["main"], hz=99):
             pass
+        with pytest.raises(UsageError, match="1000000000 samples a second are refused"):
+            machine.sample(loaded.programs["main"], hz=1_000_000_000)
         with pytest.raises(TargetError, match="process 2147483000 is not there"):
             machine.sample(loaded.programs["main"], hz=99, pid=2147483000)
 

@@ -19,7 +19,13 @@ def mounted(kind: str) -> list[str]:
             rows = [line.split() for line in file]
     except OSError:
         return []
-    return [row[1].encode().decode("unicode_escape") for row in rows if len(row) > 2 and row[2] == kind]
+    return [_unescaped(row[1]) for row in rows if len(row) > 2 and row[2] == kind]
+
+
+def _unescaped(path: str) -> str:
+    """A path of /proc/self/mounts, where spaces stand as `\\040`."""
+    raw = path.encode("utf-8", "surrogateescape").decode("unicode_escape").encode("latin-1")
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _mount(kind: str, target: str, what: str) -> str:

@@ -8,7 +8,7 @@ from struct import pack
 
 from bpfwright._abi import bpf as B
 from bpfwright._abi import perf as P
-from bpfwright.errors import KernelError, NotSupported, TargetError
+from bpfwright.errors import BpfwrightError, KernelError, NotSupported, TargetError, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import online_cpus
 from bpfwright.kernel.link import EventLink
@@ -25,7 +25,13 @@ def open_event(kind: int, config: int, *, config1: int = 0, config2: int = 0, pe
     """perf_event_open with the attributes that programs need."""
     attributes = pack("=IIQQQQQIIQQ", kind, P.PERF_ATTR_SIZE_VER5, config, period, sample_type, 0, flags, wakeup, 0,
                       config1, config2).ljust(P.PERF_ATTR_SIZE_VER5, b"\0")
-    return sys.perf_event_open(attributes, pid, cpu)
+    try:
+        return sys.perf_event_open(attributes, pid, cpu)
+    except KernelError as error:
+        if error.errno in (errno.EPERM, errno.EACCES):
+            from bpfwright.kernel.explain import privilege_error
+            raise privilege_error("opening a perf event", error, B.BPF_PROG_TYPE_PERF_EVENT) from None
+        raise
 
 
 def tracepoint_event(number: int) -> int:
@@ -90,10 +96,13 @@ def sampling_events(hz: int, pid: int) -> list[int]:
                 events.append(open_event(P.PERF_TYPE_SOFTWARE, P.PERF_COUNT_SW_CPU_CLOCK, period=hz,
                                          flags=_FREQUENCY, pid=task, cpu=cpu))
             except KernelError as error:
+                if error.errno == errno.EINVAL:
+                    raise UsageError(f"{hz} samples a second are refused", why="the kernel's limit stands in "
+                                     "/proc/sys/kernel/perf_event_max_sample_rate") from None
                 # A CPU may go offline, a thread end, between listing and opening.
                 if error.errno not in (errno.ESRCH, errno.ENODEV):
                     raise
-    except KernelError:
+    except BpfwrightError:
         for fd in events:
             sys.close_quietly(fd)
         raise
