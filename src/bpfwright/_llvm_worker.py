@@ -42,6 +42,8 @@ class Compiler:
     def __init__(self) -> None:
         import llvmlite.binding as llvm
         self.llvm = llvm
+        # A loop's closed form may need 128-bit products, which BPF has not (__multi3 would end this process).
+        llvm.set_option("bpfwright", "-replexitval=never")
         self.machines: dict[tuple[bytes, int, str, str], Any] = {}
         self.ready: set[bytes] = set()
 

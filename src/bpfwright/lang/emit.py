@@ -50,7 +50,8 @@ class Emitter:
 
     def __init__(self, module: ir.Module, maps: dict[str, MapShape], data: list[GlobalData],
                  kernel_types: dict[str, tuple[type[Any], str]],
-                 kfuncs: dict[str, tuple[CType | None, list[CType]]]) -> None:
+                 kfuncs: dict[str, tuple[CType | None, list[CType]]], *, native: bool = False) -> None:
+        self.native = native
         self.module = module
         self.maps = maps
         self.data = data
@@ -69,7 +70,7 @@ class Emitter:
                 if op.name == "core":
                     key = str(op.args[0])
                     self.debug.kernel_access(key, tuple(str(op.args[2]).split(".")))
-        parts = [_HEADER]
+        parts = [] if self.native else [_HEADER]
         parts += [self.map_global(name, shape) for name, shape in self.maps.items()]
         parts += [self.data_global(data) for data in self.data]
         parts.append('@LICENSE = dso_local global [4 x i8] c"GPL\\00", section "license", align 1')
@@ -79,7 +80,7 @@ class Emitter:
                      + ", ".join(f"ptr @{name}" for name in self.used) + '], section "llvm.metadata"')
         parts += self.externals.values()
         parts += functions
-        parts.append(_INTRINSICS)
+        parts.append(_INTRINSICS if self.native else _INTRINSICS + _BPF_INTRINSICS)
         parts.append('attributes #0 = { nounwind "no-jump-tables"="true" "no-builtins" }')
         parts.append('attributes #1 = { noinline nounwind "no-jump-tables"="true" "no-builtins" }')
         parts.append('attributes #9 = { "btf_ama" }')
@@ -404,10 +405,11 @@ _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
 
 _INTRINSICS = """declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
-declare ptr @llvm.bpf.passthrough.p0.p0(i32, ptr)
-declare i32 @llvm.bpf.passthrough.i32.i32(i32, i32)
 declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
 declare i64 @llvm.ctpop.i64(i64)
 declare i64 @llvm.ctlz.i64(i64, i1)"""
+_BPF_INTRINSICS = """
+declare ptr @llvm.bpf.passthrough.p0.p0(i32, ptr)
+declare i32 @llvm.bpf.passthrough.i32.i32(i32, i32)"""
