@@ -43,9 +43,10 @@ def _descriptors() -> set[str]:
 def _check(name: str, folder: Path) -> tuple[str, str]:
     """(verdict, detail) of one case."""
     files = {path.name: path.read_bytes() for path in (folder / name).iterdir()}
+    module = case(name).module  # what an import keeps open is not the check's
     before = _descriptors()
     try:
-        case(name).module.check(files)
+        module.check(files)
     except (NotSupported, PrivilegeError) as refusal:  # tests run as root: a lack of privilege is a locked kernel
         return "refused", f"{type(refusal).__name__}: {' '.join(str(refusal).split())}"
     except TooLong:

@@ -1,0 +1,54 @@
+"""Cases whose program is a Python function: compiled here for the oldest kernel, attached there by its own hook."""
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["Watched", "compiled", "loaded"]
+
+CELLS = struct.Struct("<3Q")
+FIRST = struct.pack("<I", 0)
+
+
+def compiled(program: Any) -> dict[str, bytes]:
+    """The object of one program of `vmtest.programs`."""
+    from bpfwright.lang.compile import compile_programs
+    from bpfwright.lang.target import OLDEST
+    return {"object": compile_programs([program], OLDEST).elf}
+
+
+class Watched:
+    """A loaded program with the struct that it keeps: how often it ran for this process, and what it saw."""
+
+    def __init__(self, kernel: Any, held: Any, declared: Any) -> None:
+        self._kernel = kernel
+        self._program = held.programs[declared.name]
+        self._cells = held.maps["seen"]
+        self._declared = declared
+        self.expect(0)
+
+    def expect(self, value: int) -> None:
+        """Start from nothing seen; `value` is what the program may look at."""
+        self._cells.update(FIRST, CELLS.pack(0, os.getpid(), value))
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """(count, value)."""
+        count, _, value = CELLS.unpack(self._cells.lookup(FIRST))
+        return count, value
+
+    def attached(self) -> Any:
+        """The link, made as `attach` makes it."""
+        return self._declared.hook.attach(self._kernel, self._program, self._declared, self._declared.target)
+
+
+@contextlib.contextmanager
+def loaded(files: dict[str, bytes], declared: Any) -> Iterator[Watched]:
+    """In the guest: no compiler, only the declaration and the object."""
+    from bpfwright import objfile
+    from bpfwright.kernel import Kernel
+    with contextlib.closing(Kernel()) as kernel, contextlib.closing(kernel.load(objfile.read(files["object"]))) as held:
+        yield Watched(kernel, held, declared)
