@@ -41,7 +41,8 @@ def one(declaration: str, size: int, signed: int = 0, syscall: bool = False) -> 
     ("pid_t pid", 4, 1, "i32"), ("u64 ns", 8, 0, "u64"), ("unsigned long x", 8, 0, "u64"), ("long state", 8, 1, "i64"),
     ("bool ok", 1, 0, "bool"), ("__u8 saddr[4]", 4, 0, "array[u8, L[4]]"), ("__be32 addr", 4, 0, "be32"),
     ("unsigned long args[6]", 48, 0, "array[u64, L[6]]"), ("int values[3]", 12, 1, "array[i32, L[3]]"),
-    ("__data_loc char[] name", 4, 0, "u32"), ("__rel_loc char[] name", 4, 0, "u32"), ("dev_t dev", 4, 0, "u32"),
+    ("__data_loc char[] name", 4, 0, "char[L[128]]"), ("__rel_loc u8[] b", 4, 0, "array[u8, L[128]]"),
+     ("dev_t dev", 4, 0, "u32"),
     ("struct sk_buff * skb", 8, 0, "ptr[sk_buff]"), ("struct other * p", 8, 0, "u64"), ("const void * p", 8, 0, "u64"),
     ("struct in6_addr saddr", 16, 0, "array[u8, L[16]]"), ("enum zone_type z", 4, 0, "u32"),
 ])
@@ -51,7 +52,7 @@ def test_annotations(declaration: str, size: int, signed: int, expected: str) ->
 
 @pytest.mark.parametrize(("declaration", "expected"), [
     ("const char * filename", "UserStr"), ("char * dev_name", "UserStr"), ("const char * buf", "User[u8]"),
-    ("int fd", "i64"), ("unsigned int fd", "u64"), ("umode_t mode", "u64"), ("size_t count", "u64"),
+    ("int fd", "i32"), ("unsigned int fd", "u32"), ("umode_t mode", "u16"), ("size_t count", "u64"),
     ("off_t o", "i64"),
     ("u32 * uaddr", "User[u32]"), ("const char *const * argv", "User[u64]"), ("struct sockaddr * a", "u64"),
 ])
@@ -120,7 +121,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_shipped_system_calls(stand_in: None) -> None:
     made: Any = syscalls.sys_enter_openat
     assert made.event == "syscalls:sys_enter_openat"
-    assert made.__annotations__ == {"dfd": "i64", "filename": "UserStr", "flags": "i64", "mode": "u64"}
+    assert made.__annotations__ == {"dfd": "i32", "filename": "UserStr", "flags": "i32", "mode": "u16"}
     assert syscalls.sys_enter_openat is made and made.__module__ == "bpfwright.tracepoints.syscalls"
     assert syscalls.sys_exit_openat.__annotations__ == {"ret": "i64"}
     for name in dir(syscalls):

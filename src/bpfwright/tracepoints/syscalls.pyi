@@ -3,22 +3,22 @@
 Written by scripts/generate_tracepoints.py; syscalls.py finds the classes in this very file.
 """
 from bpfwright.hooks.tracepoint import Fields
-from bpfwright.types import User, UserStr, i32, i64, u32, u64, u8
+from bpfwright.types import User, UserStr, i32, i64, u16, u32, u64, u8
 
 class sys_enter_accept(Fields, event="syscalls:sys_enter_accept"):
-    fd: i64
+    fd: i32
     upeer_sockaddr: u64
     upeer_addrlen: User[i32]
 
 class sys_enter_accept4(Fields, event="syscalls:sys_enter_accept4"):
-    fd: i64
+    fd: i32
     upeer_sockaddr: u64
     upeer_addrlen: User[i32]
-    flags: i64
+    flags: i32
 
 class sys_enter_access(Fields, event="syscalls:sys_enter_access"):
     filename: UserStr
-    mode: i64
+    mode: i32
 
 class sys_enter_acct(Fields, event="syscalls:sys_enter_acct"):
     name: UserStr
@@ -28,36 +28,36 @@ class sys_enter_add_key(Fields, event="syscalls:sys_enter_add_key"):
     _description: UserStr
     _payload: u64
     plen: u64
-    ringid: u64
+    ringid: i32
 
 class sys_enter_adjtimex(Fields, event="syscalls:sys_enter_adjtimex"):
     txc_p: u64
 
 class sys_enter_alarm(Fields, event="syscalls:sys_enter_alarm"):
-    seconds: u64
+    seconds: u32
 
 class sys_enter_arch_prctl(Fields, event="syscalls:sys_enter_arch_prctl"):
-    option: i64
+    option: i32
     arg2: u64
 
 class sys_enter_bind(Fields, event="syscalls:sys_enter_bind"):
-    fd: i64
+    fd: i32
     umyaddr: u64
-    addrlen: i64
+    addrlen: i32
 
 class sys_enter_bpf(Fields, event="syscalls:sys_enter_bpf"):
-    cmd: i64
+    cmd: i32
     uattr: u64
-    size: u64
+    size: u32
 
 class sys_enter_brk(Fields, event="syscalls:sys_enter_brk"):
     brk: u64
 
 class sys_enter_cachestat(Fields, event="syscalls:sys_enter_cachestat"):
-    fd: u64
+    fd: u32
     cstat_range: u64
     cstat: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_capget(Fields, event="syscalls:sys_enter_capget"):
     header: u64
@@ -72,36 +72,36 @@ class sys_enter_chdir(Fields, event="syscalls:sys_enter_chdir"):
 
 class sys_enter_chmod(Fields, event="syscalls:sys_enter_chmod"):
     filename: UserStr
-    mode: u64
+    mode: u16
 
 class sys_enter_chown(Fields, event="syscalls:sys_enter_chown"):
     filename: UserStr
-    user: u64
-    group: u64
+    user: u32
+    group: u32
 
 class sys_enter_chroot(Fields, event="syscalls:sys_enter_chroot"):
     filename: UserStr
 
 class sys_enter_clock_adjtime(Fields, event="syscalls:sys_enter_clock_adjtime"):
-    which_clock: u64
+    which_clock: i32
     utx: u64
 
 class sys_enter_clock_getres(Fields, event="syscalls:sys_enter_clock_getres"):
-    which_clock: u64
+    which_clock: i32
     tp: u64
 
 class sys_enter_clock_gettime(Fields, event="syscalls:sys_enter_clock_gettime"):
-    which_clock: u64
+    which_clock: i32
     tp: u64
 
 class sys_enter_clock_nanosleep(Fields, event="syscalls:sys_enter_clock_nanosleep"):
-    which_clock: u64
-    flags: i64
+    which_clock: i32
+    flags: i32
     rqtp: u64
     rmtp: u64
 
 class sys_enter_clock_settime(Fields, event="syscalls:sys_enter_clock_settime"):
-    which_clock: u64
+    which_clock: i32
     tp: u64
 
 class sys_enter_clone(Fields, event="syscalls:sys_enter_clone"):
@@ -116,82 +116,82 @@ class sys_enter_clone3(Fields, event="syscalls:sys_enter_clone3"):
     size: u64
 
 class sys_enter_close(Fields, event="syscalls:sys_enter_close"):
-    fd: u64
+    fd: u32
 
 class sys_enter_close_range(Fields, event="syscalls:sys_enter_close_range"):
-    fd: u64
-    max_fd: u64
-    flags: u64
+    fd: u32
+    max_fd: u32
+    flags: u32
 
 class sys_enter_connect(Fields, event="syscalls:sys_enter_connect"):
-    fd: i64
+    fd: i32
     uservaddr: u64
-    addrlen: i64
+    addrlen: i32
 
 class sys_enter_copy_file_range(Fields, event="syscalls:sys_enter_copy_file_range"):
-    fd_in: i64
+    fd_in: i32
     off_in: User[i64]
-    fd_out: i64
+    fd_out: i32
     off_out: User[i64]
     len: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_creat(Fields, event="syscalls:sys_enter_creat"):
     pathname: UserStr
-    mode: u64
+    mode: u16
 
 class sys_enter_dup(Fields, event="syscalls:sys_enter_dup"):
-    fildes: u64
+    fildes: u32
 
 class sys_enter_dup2(Fields, event="syscalls:sys_enter_dup2"):
-    oldfd: u64
-    newfd: u64
+    oldfd: u32
+    newfd: u32
 
 class sys_enter_dup3(Fields, event="syscalls:sys_enter_dup3"):
-    oldfd: u64
-    newfd: u64
-    flags: i64
+    oldfd: u32
+    newfd: u32
+    flags: i32
 
 class sys_enter_epoll_create(Fields, event="syscalls:sys_enter_epoll_create"):
-    size: i64
+    size: i32
 
 class sys_enter_epoll_create1(Fields, event="syscalls:sys_enter_epoll_create1"):
-    flags: i64
+    flags: i32
 
 class sys_enter_epoll_ctl(Fields, event="syscalls:sys_enter_epoll_ctl"):
-    epfd: i64
-    op: i64
-    fd: i64
+    epfd: i32
+    op: i32
+    fd: i32
     event: u64
 
 class sys_enter_epoll_pwait(Fields, event="syscalls:sys_enter_epoll_pwait"):
-    epfd: i64
+    epfd: i32
     events: u64
-    maxevents: i64
-    timeout: i64
+    maxevents: i32
+    timeout: i32
     sigmask: u64
     sigsetsize: u64
 
 class sys_enter_epoll_pwait2(Fields, event="syscalls:sys_enter_epoll_pwait2"):
-    epfd: i64
+    epfd: i32
     events: u64
-    maxevents: i64
+    maxevents: i32
     timeout: u64
     sigmask: u64
     sigsetsize: u64
 
 class sys_enter_epoll_wait(Fields, event="syscalls:sys_enter_epoll_wait"):
-    epfd: i64
+    epfd: i32
     events: u64
-    maxevents: i64
-    timeout: i64
+    maxevents: i32
+    timeout: i32
 
 class sys_enter_eventfd(Fields, event="syscalls:sys_enter_eventfd"):
-    count: u64
+    count: u32
 
 class sys_enter_eventfd2(Fields, event="syscalls:sys_enter_eventfd2"):
-    count: u64
-    flags: i64
+    count: u32
+    flags: i32
 
 class sys_enter_execve(Fields, event="syscalls:sys_enter_execve"):
     filename: UserStr
@@ -199,202 +199,202 @@ class sys_enter_execve(Fields, event="syscalls:sys_enter_execve"):
     envp: User[u64]
 
 class sys_enter_execveat(Fields, event="syscalls:sys_enter_execveat"):
-    fd: i64
+    fd: i32
     filename: UserStr
     argv: User[u64]
     envp: User[u64]
-    flags: i64
+    flags: i32
 
 class sys_enter_exit(Fields, event="syscalls:sys_enter_exit"):
-    error_code: i64
+    error_code: i32
 
 class sys_enter_exit_group(Fields, event="syscalls:sys_enter_exit_group"):
-    error_code: i64
+    error_code: i32
 
 class sys_enter_faccessat(Fields, event="syscalls:sys_enter_faccessat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    mode: i64
+    mode: i32
 
 class sys_enter_faccessat2(Fields, event="syscalls:sys_enter_faccessat2"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    mode: i64
-    flags: i64
+    mode: i32
+    flags: i32
 
 class sys_enter_fadvise64(Fields, event="syscalls:sys_enter_fadvise64"):
-    fd: i64
+    fd: i32
     offset: i64
     len: u64
-    advice: i64
+    advice: i32
 
 class sys_enter_fallocate(Fields, event="syscalls:sys_enter_fallocate"):
-    fd: i64
-    mode: i64
+    fd: i32
+    mode: i32
     offset: i64
     len: i64
 
 class sys_enter_fanotify_init(Fields, event="syscalls:sys_enter_fanotify_init"):
-    flags: u64
-    event_f_flags: u64
+    flags: u32
+    event_f_flags: u32
 
 class sys_enter_fanotify_mark(Fields, event="syscalls:sys_enter_fanotify_mark"):
-    fanotify_fd: i64
-    flags: u64
+    fanotify_fd: i32
+    flags: u32
     mask: u64
-    dfd: i64
+    dfd: i32
     pathname: UserStr
 
 class sys_enter_fchdir(Fields, event="syscalls:sys_enter_fchdir"):
-    fd: u64
+    fd: u32
 
 class sys_enter_fchmod(Fields, event="syscalls:sys_enter_fchmod"):
-    fd: u64
-    mode: u64
+    fd: u32
+    mode: u16
 
 class sys_enter_fchmodat(Fields, event="syscalls:sys_enter_fchmodat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    mode: u64
+    mode: u16
 
 class sys_enter_fchmodat2(Fields, event="syscalls:sys_enter_fchmodat2"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    mode: u64
-    flags: u64
+    mode: u16
+    flags: u32
 
 class sys_enter_fchown(Fields, event="syscalls:sys_enter_fchown"):
-    fd: u64
-    user: u64
-    group: u64
+    fd: u32
+    user: u32
+    group: u32
 
 class sys_enter_fchownat(Fields, event="syscalls:sys_enter_fchownat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    user: u64
-    group: u64
-    flag: i64
+    user: u32
+    group: u32
+    flag: i32
 
 class sys_enter_fcntl(Fields, event="syscalls:sys_enter_fcntl"):
-    fd: u64
-    cmd: u64
+    fd: u32
+    cmd: u32
     arg: u64
 
 class sys_enter_fdatasync(Fields, event="syscalls:sys_enter_fdatasync"):
-    fd: u64
+    fd: u32
 
 class sys_enter_fgetxattr(Fields, event="syscalls:sys_enter_fgetxattr"):
-    fd: i64
+    fd: i32
     name: UserStr
     value: u64
     size: u64
 
 class sys_enter_file_getattr(Fields, event="syscalls:sys_enter_file_getattr"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
     ufattr: u64
     usize: u64
-    at_flags: u64
+    at_flags: u32
 
 class sys_enter_file_setattr(Fields, event="syscalls:sys_enter_file_setattr"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
     ufattr: u64
     usize: u64
-    at_flags: u64
+    at_flags: u32
 
 class sys_enter_flistxattr(Fields, event="syscalls:sys_enter_flistxattr"):
-    fd: i64
+    fd: i32
     list: User[u8]
     size: u64
 
 class sys_enter_flock(Fields, event="syscalls:sys_enter_flock"):
-    fd: u64
-    cmd: u64
+    fd: u32
+    cmd: u32
 
 class sys_enter_fork(Fields, event="syscalls:sys_enter_fork"):
     ...
 
 class sys_enter_fremovexattr(Fields, event="syscalls:sys_enter_fremovexattr"):
-    fd: i64
+    fd: i32
     name: UserStr
 
 class sys_enter_fsconfig(Fields, event="syscalls:sys_enter_fsconfig"):
-    fd: i64
-    cmd: u64
+    fd: i32
+    cmd: u32
     _key: UserStr
     _value: u64
-    aux: i64
+    aux: i32
 
 class sys_enter_fsetxattr(Fields, event="syscalls:sys_enter_fsetxattr"):
-    fd: i64
+    fd: i32
     name: UserStr
     value: u64
     size: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_fsmount(Fields, event="syscalls:sys_enter_fsmount"):
-    fs_fd: i64
-    flags: u64
-    attr_flags: u64
+    fs_fd: i32
+    flags: u32
+    attr_flags: u32
 
 class sys_enter_fsopen(Fields, event="syscalls:sys_enter_fsopen"):
     _fs_name: UserStr
-    flags: u64
+    flags: u32
 
 class sys_enter_fspick(Fields, event="syscalls:sys_enter_fspick"):
-    dfd: i64
+    dfd: i32
     path: UserStr
-    flags: u64
+    flags: u32
 
 class sys_enter_fstatfs(Fields, event="syscalls:sys_enter_fstatfs"):
-    fd: u64
+    fd: u32
     buf: u64
 
 class sys_enter_fsync(Fields, event="syscalls:sys_enter_fsync"):
-    fd: u64
+    fd: u32
 
 class sys_enter_ftruncate(Fields, event="syscalls:sys_enter_ftruncate"):
-    fd: u64
+    fd: u32
     length: i64
 
 class sys_enter_futex(Fields, event="syscalls:sys_enter_futex"):
     uaddr: User[u32]
-    op: i64
-    val: u64
+    op: i32
+    val: u32
     utime: u64
     uaddr2: User[u32]
-    val3: u64
+    val3: u32
 
 class sys_enter_futex_requeue(Fields, event="syscalls:sys_enter_futex_requeue"):
     waiters: u64
-    flags: u64
-    nr_wake: i64
-    nr_requeue: i64
+    flags: u32
+    nr_wake: i32
+    nr_requeue: i32
 
 class sys_enter_futex_wait(Fields, event="syscalls:sys_enter_futex_wait"):
     uaddr: u64
     val: u64
     mask: u64
-    flags: u64
+    flags: u32
     timeout: u64
-    clockid: u64
+    clockid: i32
 
 class sys_enter_futex_waitv(Fields, event="syscalls:sys_enter_futex_waitv"):
     waiters: u64
-    nr_futexes: u64
-    flags: u64
+    nr_futexes: u32
+    flags: u32
     timeout: u64
-    clockid: u64
+    clockid: i32
 
 class sys_enter_futex_wake(Fields, event="syscalls:sys_enter_futex_wake"):
     uaddr: u64
     mask: u64
-    nr: i64
-    flags: u64
+    nr: i32
+    flags: u32
 
 class sys_enter_futimesat(Fields, event="syscalls:sys_enter_futimesat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
     utimes: u64
 
@@ -406,7 +406,7 @@ class sys_enter_get_mempolicy(Fields, event="syscalls:sys_enter_get_mempolicy"):
     flags: u64
 
 class sys_enter_get_robust_list(Fields, event="syscalls:sys_enter_get_robust_list"):
-    pid: i64
+    pid: i32
     head_ptr: User[u64]
     len_ptr: User[u64]
 
@@ -420,14 +420,14 @@ class sys_enter_getcwd(Fields, event="syscalls:sys_enter_getcwd"):
     size: u64
 
 class sys_enter_getdents(Fields, event="syscalls:sys_enter_getdents"):
-    fd: u64
+    fd: u32
     dirent: u64
-    count: u64
+    count: u32
 
 class sys_enter_getdents64(Fields, event="syscalls:sys_enter_getdents64"):
-    fd: u64
+    fd: u32
     dirent: u64
-    count: u64
+    count: u32
 
 class sys_enter_getegid(Fields, event="syscalls:sys_enter_getegid"):
     ...
@@ -439,20 +439,20 @@ class sys_enter_getgid(Fields, event="syscalls:sys_enter_getgid"):
     ...
 
 class sys_enter_getgroups(Fields, event="syscalls:sys_enter_getgroups"):
-    gidsetsize: i64
+    gidsetsize: i32
     grouplist: User[u32]
 
 class sys_enter_getitimer(Fields, event="syscalls:sys_enter_getitimer"):
-    which: i64
+    which: i32
     value: u64
 
 class sys_enter_getpeername(Fields, event="syscalls:sys_enter_getpeername"):
-    fd: i64
+    fd: i32
     usockaddr: u64
     usockaddr_len: User[i32]
 
 class sys_enter_getpgid(Fields, event="syscalls:sys_enter_getpgid"):
-    pid: i64
+    pid: i32
 
 class sys_enter_getpgrp(Fields, event="syscalls:sys_enter_getpgrp"):
     ...
@@ -464,13 +464,13 @@ class sys_enter_getppid(Fields, event="syscalls:sys_enter_getppid"):
     ...
 
 class sys_enter_getpriority(Fields, event="syscalls:sys_enter_getpriority"):
-    which: i64
-    who: i64
+    which: i32
+    who: i32
 
 class sys_enter_getrandom(Fields, event="syscalls:sys_enter_getrandom"):
     ubuf: User[u8]
     len: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_getresgid(Fields, event="syscalls:sys_enter_getresgid"):
     rgidp: User[u32]
@@ -483,25 +483,25 @@ class sys_enter_getresuid(Fields, event="syscalls:sys_enter_getresuid"):
     suidp: User[u32]
 
 class sys_enter_getrlimit(Fields, event="syscalls:sys_enter_getrlimit"):
-    resource: u64
+    resource: u32
     rlim: u64
 
 class sys_enter_getrusage(Fields, event="syscalls:sys_enter_getrusage"):
-    who: i64
+    who: i32
     ru: u64
 
 class sys_enter_getsid(Fields, event="syscalls:sys_enter_getsid"):
-    pid: i64
+    pid: i32
 
 class sys_enter_getsockname(Fields, event="syscalls:sys_enter_getsockname"):
-    fd: i64
+    fd: i32
     usockaddr: u64
     usockaddr_len: User[i32]
 
 class sys_enter_getsockopt(Fields, event="syscalls:sys_enter_getsockopt"):
-    fd: i64
-    level: i64
-    optname: i64
+    fd: i32
+    level: i32
+    optname: i32
     optval: User[u8]
     optlen: User[i32]
 
@@ -522,27 +522,27 @@ class sys_enter_getxattr(Fields, event="syscalls:sys_enter_getxattr"):
     size: u64
 
 class sys_enter_getxattrat(Fields, event="syscalls:sys_enter_getxattrat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
-    at_flags: u64
+    at_flags: u32
     name: UserStr
     uargs: u64
     usize: u64
 
 class sys_enter_inotify_add_watch(Fields, event="syscalls:sys_enter_inotify_add_watch"):
-    fd: i64
+    fd: i32
     pathname: UserStr
-    mask: u64
+    mask: u32
 
 class sys_enter_inotify_init(Fields, event="syscalls:sys_enter_inotify_init"):
     ...
 
 class sys_enter_inotify_init1(Fields, event="syscalls:sys_enter_inotify_init1"):
-    flags: i64
+    flags: i32
 
 class sys_enter_inotify_rm_watch(Fields, event="syscalls:sys_enter_inotify_rm_watch"):
-    fd: i64
-    wd: i64
+    fd: i32
+    wd: i32
 
 class sys_enter_io_cancel(Fields, event="syscalls:sys_enter_io_cancel"):
     ctx_id: u64
@@ -568,7 +568,7 @@ class sys_enter_io_pgetevents(Fields, event="syscalls:sys_enter_io_pgetevents"):
     usig: u64
 
 class sys_enter_io_setup(Fields, event="syscalls:sys_enter_io_setup"):
-    nr_events: u64
+    nr_events: u32
     ctxp: User[u64]
 
 class sys_enter_io_submit(Fields, event="syscalls:sys_enter_io_submit"):
@@ -577,82 +577,82 @@ class sys_enter_io_submit(Fields, event="syscalls:sys_enter_io_submit"):
     iocbpp: User[u64]
 
 class sys_enter_io_uring_enter(Fields, event="syscalls:sys_enter_io_uring_enter"):
-    fd: u64
-    to_submit: u64
-    min_complete: u64
-    flags: u64
+    fd: u32
+    to_submit: u32
+    min_complete: u32
+    flags: u32
     argp: u64
     argsz: u64
 
 class sys_enter_io_uring_register(Fields, event="syscalls:sys_enter_io_uring_register"):
-    fd: u64
-    opcode: u64
+    fd: u32
+    opcode: u32
     arg: u64
-    nr_args: u64
+    nr_args: u32
 
 class sys_enter_io_uring_setup(Fields, event="syscalls:sys_enter_io_uring_setup"):
-    entries: u64
+    entries: u32
     params: u64
 
 class sys_enter_ioctl(Fields, event="syscalls:sys_enter_ioctl"):
-    fd: u64
-    cmd: u64
+    fd: u32
+    cmd: u32
     arg: u64
 
 class sys_enter_ioperm(Fields, event="syscalls:sys_enter_ioperm"):
     num: u64
-    turn_on: i64
+    turn_on: i32
     # 'from' cannot be a name here
 
 class sys_enter_iopl(Fields, event="syscalls:sys_enter_iopl"):
-    level: u64
+    level: u32
 
 class sys_enter_ioprio_get(Fields, event="syscalls:sys_enter_ioprio_get"):
-    which: i64
-    who: i64
+    which: i32
+    who: i32
 
 class sys_enter_ioprio_set(Fields, event="syscalls:sys_enter_ioprio_set"):
-    which: i64
-    who: i64
-    ioprio: i64
+    which: i32
+    who: i32
+    ioprio: i32
 
 class sys_enter_kcmp(Fields, event="syscalls:sys_enter_kcmp"):
-    pid1: i64
-    pid2: i64
-    type: i64
+    pid1: i32
+    pid2: i32
+    type: i32
     idx1: u64
     idx2: u64
 
 class sys_enter_keyctl(Fields, event="syscalls:sys_enter_keyctl"):
-    option: i64
+    option: i32
     arg2: u64
     arg3: u64
     arg4: u64
     arg5: u64
 
 class sys_enter_kill(Fields, event="syscalls:sys_enter_kill"):
-    pid: i64
-    sig: i64
+    pid: i32
+    sig: i32
 
 class sys_enter_landlock_add_rule(Fields, event="syscalls:sys_enter_landlock_add_rule"):
-    ruleset_fd: i64
+    ruleset_fd: i32
     rule_type: u64
     rule_attr: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_landlock_create_ruleset(Fields, event="syscalls:sys_enter_landlock_create_ruleset"):
     attr: u64
     size: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_landlock_restrict_self(Fields, event="syscalls:sys_enter_landlock_restrict_self"):
-    ruleset_fd: i64
-    flags: u64
+    ruleset_fd: i32
+    flags: u32
 
 class sys_enter_lchown(Fields, event="syscalls:sys_enter_lchown"):
     filename: UserStr
-    user: u64
-    group: u64
+    user: u32
+    group: u32
 
 class sys_enter_lgetxattr(Fields, event="syscalls:sys_enter_lgetxattr"):
     pathname: UserStr
@@ -665,21 +665,21 @@ class sys_enter_link(Fields, event="syscalls:sys_enter_link"):
     newname: UserStr
 
 class sys_enter_linkat(Fields, event="syscalls:sys_enter_linkat"):
-    olddfd: i64
+    olddfd: i32
     oldname: UserStr
-    newdfd: i64
+    newdfd: i32
     newname: UserStr
-    flags: i64
+    flags: i32
 
 class sys_enter_listen(Fields, event="syscalls:sys_enter_listen"):
-    fd: i64
-    backlog: i64
+    fd: i32
+    backlog: i32
 
 class sys_enter_listmount(Fields, event="syscalls:sys_enter_listmount"):
     req: u64
     mnt_ids: User[u64]
     nr_mnt_ids: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_listxattr(Fields, event="syscalls:sys_enter_listxattr"):
     pathname: UserStr
@@ -687,9 +687,9 @@ class sys_enter_listxattr(Fields, event="syscalls:sys_enter_listxattr"):
     size: u64
 
 class sys_enter_listxattrat(Fields, event="syscalls:sys_enter_listxattrat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
-    at_flags: u64
+    at_flags: u32
     list: User[u8]
     size: u64
 
@@ -703,38 +703,38 @@ class sys_enter_lremovexattr(Fields, event="syscalls:sys_enter_lremovexattr"):
     name: UserStr
 
 class sys_enter_lseek(Fields, event="syscalls:sys_enter_lseek"):
-    fd: u64
+    fd: u32
     offset: i64
-    whence: u64
+    whence: u32
 
 class sys_enter_lsetxattr(Fields, event="syscalls:sys_enter_lsetxattr"):
     pathname: UserStr
     name: UserStr
     value: u64
     size: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_lsm_get_self_attr(Fields, event="syscalls:sys_enter_lsm_get_self_attr"):
-    attr: u64
+    attr: u32
     ctx: u64
     size: User[u32]
-    flags: u64
+    flags: u32
 
 class sys_enter_lsm_list_modules(Fields, event="syscalls:sys_enter_lsm_list_modules"):
     ids: User[u64]
     size: User[u32]
-    flags: u64
+    flags: u32
 
 class sys_enter_lsm_set_self_attr(Fields, event="syscalls:sys_enter_lsm_set_self_attr"):
-    attr: u64
+    attr: u32
     ctx: u64
-    size: u64
-    flags: u64
+    size: u32
+    flags: u32
 
 class sys_enter_madvise(Fields, event="syscalls:sys_enter_madvise"):
     start: u64
     len_in: u64
-    behavior: i64
+    behavior: i32
 
 class sys_enter_mbind(Fields, event="syscalls:sys_enter_mbind"):
     start: u64
@@ -742,22 +742,22 @@ class sys_enter_mbind(Fields, event="syscalls:sys_enter_mbind"):
     mode: u64
     nmask: User[u64]
     maxnode: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_membarrier(Fields, event="syscalls:sys_enter_membarrier"):
-    cmd: i64
-    flags: u64
-    cpu_id: i64
+    cmd: i32
+    flags: u32
+    cpu_id: i32
 
 class sys_enter_memfd_create(Fields, event="syscalls:sys_enter_memfd_create"):
     uname: UserStr
-    flags: u64
+    flags: u32
 
 class sys_enter_memfd_secret(Fields, event="syscalls:sys_enter_memfd_secret"):
-    flags: u64
+    flags: u32
 
 class sys_enter_migrate_pages(Fields, event="syscalls:sys_enter_migrate_pages"):
-    pid: i64
+    pid: i32
     maxnode: u64
     old_nodes: User[u64]
     new_nodes: User[u64]
@@ -769,23 +769,23 @@ class sys_enter_mincore(Fields, event="syscalls:sys_enter_mincore"):
 
 class sys_enter_mkdir(Fields, event="syscalls:sys_enter_mkdir"):
     pathname: UserStr
-    mode: u64
+    mode: u16
 
 class sys_enter_mkdirat(Fields, event="syscalls:sys_enter_mkdirat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
-    mode: u64
+    mode: u16
 
 class sys_enter_mknod(Fields, event="syscalls:sys_enter_mknod"):
     filename: UserStr
-    mode: u64
-    dev: u64
+    mode: u16
+    dev: u32
 
 class sys_enter_mknodat(Fields, event="syscalls:sys_enter_mknodat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    mode: u64
-    dev: u64
+    mode: u16
+    dev: u32
 
 class sys_enter_mlock(Fields, event="syscalls:sys_enter_mlock"):
     start: u64
@@ -794,10 +794,10 @@ class sys_enter_mlock(Fields, event="syscalls:sys_enter_mlock"):
 class sys_enter_mlock2(Fields, event="syscalls:sys_enter_mlock2"):
     start: u64
     len: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_mlockall(Fields, event="syscalls:sys_enter_mlockall"):
-    flags: i64
+    flags: i32
 
 class sys_enter_mmap(Fields, event="syscalls:sys_enter_mmap"):
     addr: u64
@@ -808,7 +808,7 @@ class sys_enter_mmap(Fields, event="syscalls:sys_enter_mmap"):
     off: u64
 
 class sys_enter_modify_ldt(Fields, event="syscalls:sys_enter_modify_ldt"):
-    func: i64
+    func: i32
     ptr: u64
     bytecount: u64
 
@@ -820,26 +820,26 @@ class sys_enter_mount(Fields, event="syscalls:sys_enter_mount"):
     data: u64
 
 class sys_enter_mount_setattr(Fields, event="syscalls:sys_enter_mount_setattr"):
-    dfd: i64
+    dfd: i32
     path: UserStr
-    flags: u64
+    flags: u32
     uattr: u64
     usize: u64
 
 class sys_enter_move_mount(Fields, event="syscalls:sys_enter_move_mount"):
-    from_dfd: i64
+    from_dfd: i32
     from_pathname: UserStr
-    to_dfd: i64
+    to_dfd: i32
     to_pathname: UserStr
-    flags: u64
+    flags: u32
 
 class sys_enter_move_pages(Fields, event="syscalls:sys_enter_move_pages"):
-    pid: i64
+    pid: i32
     nr_pages: u64
     pages: User[u64]
     nodes: User[i32]
     status: User[i32]
-    flags: i64
+    flags: i32
 
 class sys_enter_mprotect(Fields, event="syscalls:sys_enter_mprotect"):
     start: u64
@@ -847,32 +847,32 @@ class sys_enter_mprotect(Fields, event="syscalls:sys_enter_mprotect"):
     prot: u64
 
 class sys_enter_mq_getsetattr(Fields, event="syscalls:sys_enter_mq_getsetattr"):
-    mqdes: u64
+    mqdes: i32
     u_mqstat: u64
     u_omqstat: u64
 
 class sys_enter_mq_notify(Fields, event="syscalls:sys_enter_mq_notify"):
-    mqdes: u64
+    mqdes: i32
     u_notification: u64
 
 class sys_enter_mq_open(Fields, event="syscalls:sys_enter_mq_open"):
     u_name: UserStr
-    oflag: i64
-    mode: u64
+    oflag: i32
+    mode: u16
     u_attr: u64
 
 class sys_enter_mq_timedreceive(Fields, event="syscalls:sys_enter_mq_timedreceive"):
-    mqdes: u64
+    mqdes: i32
     u_msg_ptr: User[u8]
     msg_len: u64
     u_msg_prio: User[u32]
     u_abs_timeout: u64
 
 class sys_enter_mq_timedsend(Fields, event="syscalls:sys_enter_mq_timedsend"):
-    mqdes: u64
+    mqdes: i32
     u_msg_ptr: User[u8]
     msg_len: u64
-    msg_prio: u64
+    msg_prio: u32
     u_abs_timeout: u64
 
 class sys_enter_mq_unlink(Fields, event="syscalls:sys_enter_mq_unlink"):
@@ -891,31 +891,31 @@ class sys_enter_mseal(Fields, event="syscalls:sys_enter_mseal"):
     flags: u64
 
 class sys_enter_msgctl(Fields, event="syscalls:sys_enter_msgctl"):
-    msqid: i64
-    cmd: i64
+    msqid: i32
+    cmd: i32
     buf: u64
 
 class sys_enter_msgget(Fields, event="syscalls:sys_enter_msgget"):
-    key: u64
-    msgflg: i64
+    key: i32
+    msgflg: i32
 
 class sys_enter_msgrcv(Fields, event="syscalls:sys_enter_msgrcv"):
-    msqid: i64
+    msqid: i32
     msgp: u64
     msgsz: u64
     msgtyp: i64
-    msgflg: i64
+    msgflg: i32
 
 class sys_enter_msgsnd(Fields, event="syscalls:sys_enter_msgsnd"):
-    msqid: i64
+    msqid: i32
     msgp: u64
     msgsz: u64
-    msgflg: i64
+    msgflg: i32
 
 class sys_enter_msync(Fields, event="syscalls:sys_enter_msync"):
     start: u64
     len: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_munlock(Fields, event="syscalls:sys_enter_munlock"):
     start: u64
@@ -929,25 +929,25 @@ class sys_enter_munmap(Fields, event="syscalls:sys_enter_munmap"):
     len: u64
 
 class sys_enter_name_to_handle_at(Fields, event="syscalls:sys_enter_name_to_handle_at"):
-    dfd: i64
+    dfd: i32
     name: UserStr
     handle: u64
     mnt_id: u64
-    flag: i64
+    flag: i32
 
 class sys_enter_nanosleep(Fields, event="syscalls:sys_enter_nanosleep"):
     rqtp: u64
     rmtp: u64
 
 class sys_enter_newfstat(Fields, event="syscalls:sys_enter_newfstat"):
-    fd: u64
+    fd: u32
     statbuf: u64
 
 class sys_enter_newfstatat(Fields, event="syscalls:sys_enter_newfstatat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
     statbuf: u64
-    flag: i64
+    flag: i32
 
 class sys_enter_newlstat(Fields, event="syscalls:sys_enter_newlstat"):
     filename: UserStr
@@ -962,34 +962,34 @@ class sys_enter_newuname(Fields, event="syscalls:sys_enter_newuname"):
 
 class sys_enter_open(Fields, event="syscalls:sys_enter_open"):
     filename: UserStr
-    flags: i64
-    mode: u64
+    flags: i32
+    mode: u16
 
 class sys_enter_open_by_handle_at(Fields, event="syscalls:sys_enter_open_by_handle_at"):
-    mountdirfd: i64
+    mountdirfd: i32
     handle: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_open_tree(Fields, event="syscalls:sys_enter_open_tree"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    flags: u64
+    flags: u32
 
 class sys_enter_open_tree_attr(Fields, event="syscalls:sys_enter_open_tree_attr"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    flags: u64
+    flags: u32
     uattr: u64
     usize: u64
 
 class sys_enter_openat(Fields, event="syscalls:sys_enter_openat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    flags: i64
-    mode: u64
+    flags: i32
+    mode: u16
 
 class sys_enter_openat2(Fields, event="syscalls:sys_enter_openat2"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
     how: u64
     usize: u64
@@ -999,35 +999,35 @@ class sys_enter_pause(Fields, event="syscalls:sys_enter_pause"):
 
 class sys_enter_perf_event_open(Fields, event="syscalls:sys_enter_perf_event_open"):
     attr_uptr: u64
-    pid: i64
-    cpu: i64
-    group_fd: i64
+    pid: i32
+    cpu: i32
+    group_fd: i32
     flags: u64
 
 class sys_enter_personality(Fields, event="syscalls:sys_enter_personality"):
-    personality: u64
+    personality: u32
 
 class sys_enter_pidfd_getfd(Fields, event="syscalls:sys_enter_pidfd_getfd"):
-    pidfd: i64
-    fd: i64
-    flags: u64
+    pidfd: i32
+    fd: i32
+    flags: u32
 
 class sys_enter_pidfd_open(Fields, event="syscalls:sys_enter_pidfd_open"):
-    pid: i64
-    flags: u64
+    pid: i32
+    flags: u32
 
 class sys_enter_pidfd_send_signal(Fields, event="syscalls:sys_enter_pidfd_send_signal"):
-    pidfd: i64
-    sig: i64
+    pidfd: i32
+    sig: i32
     info: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_pipe(Fields, event="syscalls:sys_enter_pipe"):
     fildes: User[i32]
 
 class sys_enter_pipe2(Fields, event="syscalls:sys_enter_pipe2"):
     fildes: User[i32]
-    flags: i64
+    flags: i32
 
 class sys_enter_pivot_root(Fields, event="syscalls:sys_enter_pivot_root"):
     new_root: UserStr
@@ -1038,35 +1038,35 @@ class sys_enter_pkey_alloc(Fields, event="syscalls:sys_enter_pkey_alloc"):
     init_val: u64
 
 class sys_enter_pkey_free(Fields, event="syscalls:sys_enter_pkey_free"):
-    pkey: i64
+    pkey: i32
 
 class sys_enter_pkey_mprotect(Fields, event="syscalls:sys_enter_pkey_mprotect"):
     start: u64
     len: u64
     prot: u64
-    pkey: i64
+    pkey: i32
 
 class sys_enter_poll(Fields, event="syscalls:sys_enter_poll"):
     ufds: u64
-    nfds: u64
-    timeout_msecs: i64
+    nfds: u32
+    timeout_msecs: i32
 
 class sys_enter_ppoll(Fields, event="syscalls:sys_enter_ppoll"):
     ufds: u64
-    nfds: u64
+    nfds: u32
     tsp: u64
     sigmask: u64
     sigsetsize: u64
 
 class sys_enter_prctl(Fields, event="syscalls:sys_enter_prctl"):
-    option: i64
+    option: i32
     arg2: u64
     arg3: u64
     arg4: u64
     arg5: u64
 
 class sys_enter_pread64(Fields, event="syscalls:sys_enter_pread64"):
-    fd: u64
+    fd: u32
     buf: User[u8]
     count: u64
     pos: i64
@@ -1084,27 +1084,27 @@ class sys_enter_preadv2(Fields, event="syscalls:sys_enter_preadv2"):
     vlen: u64
     pos_l: u64
     pos_h: u64
-    flags: u64
+    flags: i32
 
 class sys_enter_prlimit64(Fields, event="syscalls:sys_enter_prlimit64"):
-    pid: i64
-    resource: u64
+    pid: i32
+    resource: u32
     new_rlim: u64
     old_rlim: u64
 
 class sys_enter_process_madvise(Fields, event="syscalls:sys_enter_process_madvise"):
-    pidfd: i64
+    pidfd: i32
     vec: u64
     vlen: u64
-    behavior: i64
-    flags: u64
+    behavior: i32
+    flags: u32
 
 class sys_enter_process_mrelease(Fields, event="syscalls:sys_enter_process_mrelease"):
-    pidfd: i64
-    flags: u64
+    pidfd: i32
+    flags: u32
 
 class sys_enter_process_vm_readv(Fields, event="syscalls:sys_enter_process_vm_readv"):
-    pid: i64
+    pid: i32
     lvec: u64
     liovcnt: u64
     rvec: u64
@@ -1112,7 +1112,7 @@ class sys_enter_process_vm_readv(Fields, event="syscalls:sys_enter_process_vm_re
     flags: u64
 
 class sys_enter_process_vm_writev(Fields, event="syscalls:sys_enter_process_vm_writev"):
-    pid: i64
+    pid: i32
     lvec: u64
     liovcnt: u64
     rvec: u64
@@ -1120,7 +1120,7 @@ class sys_enter_process_vm_writev(Fields, event="syscalls:sys_enter_process_vm_w
     flags: u64
 
 class sys_enter_pselect6(Fields, event="syscalls:sys_enter_pselect6"):
-    n: i64
+    n: i32
     inp: u64
     outp: u64
     exp: u64
@@ -1134,7 +1134,7 @@ class sys_enter_ptrace(Fields, event="syscalls:sys_enter_ptrace"):
     data: u64
 
 class sys_enter_pwrite64(Fields, event="syscalls:sys_enter_pwrite64"):
-    fd: u64
+    fd: u32
     buf: User[u8]
     count: u64
     pos: i64
@@ -1152,40 +1152,40 @@ class sys_enter_pwritev2(Fields, event="syscalls:sys_enter_pwritev2"):
     vlen: u64
     pos_l: u64
     pos_h: u64
-    flags: u64
+    flags: i32
 
 class sys_enter_quotactl(Fields, event="syscalls:sys_enter_quotactl"):
-    cmd: u64
+    cmd: u32
     special: UserStr
-    id: u64
+    id: u32
     addr: u64
 
 class sys_enter_quotactl_fd(Fields, event="syscalls:sys_enter_quotactl_fd"):
-    fd: u64
-    cmd: u64
-    id: u64
+    fd: u32
+    cmd: u32
+    id: u32
     addr: u64
 
 class sys_enter_read(Fields, event="syscalls:sys_enter_read"):
-    fd: u64
+    fd: u32
     buf: User[u8]
     count: u64
 
 class sys_enter_readahead(Fields, event="syscalls:sys_enter_readahead"):
-    fd: i64
+    fd: i32
     offset: i64
     count: u64
 
 class sys_enter_readlink(Fields, event="syscalls:sys_enter_readlink"):
     path: UserStr
     buf: User[u8]
-    bufsiz: i64
+    bufsiz: i32
 
 class sys_enter_readlinkat(Fields, event="syscalls:sys_enter_readlinkat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
     buf: User[u8]
-    bufsiz: i64
+    bufsiz: i32
 
 class sys_enter_readv(Fields, event="syscalls:sys_enter_readv"):
     fd: u64
@@ -1193,30 +1193,30 @@ class sys_enter_readv(Fields, event="syscalls:sys_enter_readv"):
     vlen: u64
 
 class sys_enter_reboot(Fields, event="syscalls:sys_enter_reboot"):
-    magic1: i64
-    magic2: i64
-    cmd: u64
+    magic1: i32
+    magic2: i32
+    cmd: u32
     arg: u64
 
 class sys_enter_recvfrom(Fields, event="syscalls:sys_enter_recvfrom"):
-    fd: i64
+    fd: i32
     ubuf: u64
     size: u64
-    flags: u64
+    flags: u32
     addr: u64
     addr_len: User[i32]
 
 class sys_enter_recvmmsg(Fields, event="syscalls:sys_enter_recvmmsg"):
-    fd: i64
+    fd: i32
     mmsg: u64
-    vlen: u64
-    flags: u64
+    vlen: u32
+    flags: u32
     timeout: u64
 
 class sys_enter_recvmsg(Fields, event="syscalls:sys_enter_recvmsg"):
-    fd: i64
+    fd: i32
     msg: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_remap_file_pages(Fields, event="syscalls:sys_enter_remap_file_pages"):
     start: u64
@@ -1230,9 +1230,9 @@ class sys_enter_removexattr(Fields, event="syscalls:sys_enter_removexattr"):
     name: UserStr
 
 class sys_enter_removexattrat(Fields, event="syscalls:sys_enter_removexattrat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
-    at_flags: u64
+    at_flags: u32
     name: UserStr
 
 class sys_enter_rename(Fields, event="syscalls:sys_enter_rename"):
@@ -1240,23 +1240,23 @@ class sys_enter_rename(Fields, event="syscalls:sys_enter_rename"):
     newname: UserStr
 
 class sys_enter_renameat(Fields, event="syscalls:sys_enter_renameat"):
-    olddfd: i64
+    olddfd: i32
     oldname: UserStr
-    newdfd: i64
+    newdfd: i32
     newname: UserStr
 
 class sys_enter_renameat2(Fields, event="syscalls:sys_enter_renameat2"):
-    olddfd: i64
+    olddfd: i32
     oldname: UserStr
-    newdfd: i64
+    newdfd: i32
     newname: UserStr
-    flags: u64
+    flags: u32
 
 class sys_enter_request_key(Fields, event="syscalls:sys_enter_request_key"):
     _type: UserStr
     _description: UserStr
     _callout_info: UserStr
-    destringid: u64
+    destringid: i32
 
 class sys_enter_restart_syscall(Fields, event="syscalls:sys_enter_restart_syscall"):
     ...
@@ -1266,12 +1266,12 @@ class sys_enter_rmdir(Fields, event="syscalls:sys_enter_rmdir"):
 
 class sys_enter_rseq(Fields, event="syscalls:sys_enter_rseq"):
     rseq: u64
-    rseq_len: u64
-    flags: i64
-    sig: u64
+    rseq_len: u32
+    flags: i32
+    sig: u32
 
 class sys_enter_rt_sigaction(Fields, event="syscalls:sys_enter_rt_sigaction"):
-    sig: i64
+    sig: i32
     act: u64
     oact: u64
     sigsetsize: u64
@@ -1281,14 +1281,14 @@ class sys_enter_rt_sigpending(Fields, event="syscalls:sys_enter_rt_sigpending"):
     sigsetsize: u64
 
 class sys_enter_rt_sigprocmask(Fields, event="syscalls:sys_enter_rt_sigprocmask"):
-    how: i64
+    how: i32
     nset: u64
     oset: u64
     sigsetsize: u64
 
 class sys_enter_rt_sigqueueinfo(Fields, event="syscalls:sys_enter_rt_sigqueueinfo"):
-    pid: i64
-    sig: i64
+    pid: i32
+    sig: i32
     uinfo: u64
 
 class sys_enter_rt_sigreturn(Fields, event="syscalls:sys_enter_rt_sigreturn"):
@@ -1305,122 +1305,122 @@ class sys_enter_rt_sigtimedwait(Fields, event="syscalls:sys_enter_rt_sigtimedwai
     sigsetsize: u64
 
 class sys_enter_rt_tgsigqueueinfo(Fields, event="syscalls:sys_enter_rt_tgsigqueueinfo"):
-    tgid: i64
-    pid: i64
-    sig: i64
+    tgid: i32
+    pid: i32
+    sig: i32
     uinfo: u64
 
 class sys_enter_sched_get_priority_max(Fields, event="syscalls:sys_enter_sched_get_priority_max"):
-    policy: i64
+    policy: i32
 
 class sys_enter_sched_get_priority_min(Fields, event="syscalls:sys_enter_sched_get_priority_min"):
-    policy: i64
+    policy: i32
 
 class sys_enter_sched_getaffinity(Fields, event="syscalls:sys_enter_sched_getaffinity"):
-    pid: i64
-    len: u64
+    pid: i32
+    len: u32
     user_mask_ptr: User[u64]
 
 class sys_enter_sched_getattr(Fields, event="syscalls:sys_enter_sched_getattr"):
-    pid: i64
+    pid: i32
     uattr: u64
-    usize: u64
-    flags: u64
+    usize: u32
+    flags: u32
 
 class sys_enter_sched_getparam(Fields, event="syscalls:sys_enter_sched_getparam"):
-    pid: i64
+    pid: i32
     param: u64
 
 class sys_enter_sched_getscheduler(Fields, event="syscalls:sys_enter_sched_getscheduler"):
-    pid: i64
+    pid: i32
 
 class sys_enter_sched_rr_get_interval(Fields, event="syscalls:sys_enter_sched_rr_get_interval"):
-    pid: i64
+    pid: i32
     interval: u64
 
 class sys_enter_sched_setaffinity(Fields, event="syscalls:sys_enter_sched_setaffinity"):
-    pid: i64
-    len: u64
+    pid: i32
+    len: u32
     user_mask_ptr: User[u64]
 
 class sys_enter_sched_setattr(Fields, event="syscalls:sys_enter_sched_setattr"):
-    pid: i64
+    pid: i32
     uattr: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_sched_setparam(Fields, event="syscalls:sys_enter_sched_setparam"):
-    pid: i64
+    pid: i32
     param: u64
 
 class sys_enter_sched_setscheduler(Fields, event="syscalls:sys_enter_sched_setscheduler"):
-    pid: i64
-    policy: i64
+    pid: i32
+    policy: i32
     param: u64
 
 class sys_enter_sched_yield(Fields, event="syscalls:sys_enter_sched_yield"):
     ...
 
 class sys_enter_seccomp(Fields, event="syscalls:sys_enter_seccomp"):
-    op: u64
-    flags: u64
+    op: u32
+    flags: u32
     uargs: u64
 
 class sys_enter_select(Fields, event="syscalls:sys_enter_select"):
-    n: i64
+    n: i32
     inp: u64
     outp: u64
     exp: u64
     tvp: u64
 
 class sys_enter_semctl(Fields, event="syscalls:sys_enter_semctl"):
-    semid: i64
-    semnum: i64
-    cmd: i64
+    semid: i32
+    semnum: i32
+    cmd: i32
     arg: u64
 
 class sys_enter_semget(Fields, event="syscalls:sys_enter_semget"):
-    key: u64
-    nsems: i64
-    semflg: i64
+    key: i32
+    nsems: i32
+    semflg: i32
 
 class sys_enter_semop(Fields, event="syscalls:sys_enter_semop"):
-    semid: i64
+    semid: i32
     tsops: u64
-    nsops: u64
+    nsops: u32
 
 class sys_enter_semtimedop(Fields, event="syscalls:sys_enter_semtimedop"):
-    semid: i64
+    semid: i32
     tsops: u64
-    nsops: u64
+    nsops: u32
     timeout: u64
 
 class sys_enter_sendfile64(Fields, event="syscalls:sys_enter_sendfile64"):
-    out_fd: i64
-    in_fd: i64
+    out_fd: i32
+    in_fd: i32
     offset: User[i64]
     count: u64
 
 class sys_enter_sendmmsg(Fields, event="syscalls:sys_enter_sendmmsg"):
-    fd: i64
+    fd: i32
     mmsg: u64
-    vlen: u64
-    flags: u64
+    vlen: u32
+    flags: u32
 
 class sys_enter_sendmsg(Fields, event="syscalls:sys_enter_sendmsg"):
-    fd: i64
+    fd: i32
     msg: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_sendto(Fields, event="syscalls:sys_enter_sendto"):
-    fd: i64
+    fd: i32
     buff: u64
     len: u64
-    flags: u64
+    flags: u32
     addr: u64
-    addr_len: i64
+    addr_len: i32
 
 class sys_enter_set_mempolicy(Fields, event="syscalls:sys_enter_set_mempolicy"):
-    mode: i64
+    mode: i32
     nmask: User[u64]
     maxnode: u64
 
@@ -1439,152 +1439,152 @@ class sys_enter_set_tid_address(Fields, event="syscalls:sys_enter_set_tid_addres
 
 class sys_enter_setdomainname(Fields, event="syscalls:sys_enter_setdomainname"):
     name: UserStr
-    len: i64
+    len: i32
 
 class sys_enter_setfsgid(Fields, event="syscalls:sys_enter_setfsgid"):
-    gid: u64
+    gid: u32
 
 class sys_enter_setfsuid(Fields, event="syscalls:sys_enter_setfsuid"):
-    uid: u64
+    uid: u32
 
 class sys_enter_setgid(Fields, event="syscalls:sys_enter_setgid"):
-    gid: u64
+    gid: u32
 
 class sys_enter_setgroups(Fields, event="syscalls:sys_enter_setgroups"):
-    gidsetsize: i64
+    gidsetsize: i32
     grouplist: User[u32]
 
 class sys_enter_sethostname(Fields, event="syscalls:sys_enter_sethostname"):
     name: UserStr
-    len: i64
+    len: i32
 
 class sys_enter_setitimer(Fields, event="syscalls:sys_enter_setitimer"):
-    which: i64
+    which: i32
     value: u64
     ovalue: u64
 
 class sys_enter_setns(Fields, event="syscalls:sys_enter_setns"):
-    fd: i64
-    flags: i64
+    fd: i32
+    flags: i32
 
 class sys_enter_setpgid(Fields, event="syscalls:sys_enter_setpgid"):
-    pid: i64
-    pgid: i64
+    pid: i32
+    pgid: i32
 
 class sys_enter_setpriority(Fields, event="syscalls:sys_enter_setpriority"):
-    which: i64
-    who: i64
-    niceval: i64
+    which: i32
+    who: i32
+    niceval: i32
 
 class sys_enter_setregid(Fields, event="syscalls:sys_enter_setregid"):
-    rgid: u64
-    egid: u64
+    rgid: u32
+    egid: u32
 
 class sys_enter_setresgid(Fields, event="syscalls:sys_enter_setresgid"):
-    rgid: u64
-    egid: u64
-    sgid: u64
+    rgid: u32
+    egid: u32
+    sgid: u32
 
 class sys_enter_setresuid(Fields, event="syscalls:sys_enter_setresuid"):
-    ruid: u64
-    euid: u64
-    suid: u64
+    ruid: u32
+    euid: u32
+    suid: u32
 
 class sys_enter_setreuid(Fields, event="syscalls:sys_enter_setreuid"):
-    ruid: u64
-    euid: u64
+    ruid: u32
+    euid: u32
 
 class sys_enter_setrlimit(Fields, event="syscalls:sys_enter_setrlimit"):
-    resource: u64
+    resource: u32
     rlim: u64
 
 class sys_enter_setsid(Fields, event="syscalls:sys_enter_setsid"):
     ...
 
 class sys_enter_setsockopt(Fields, event="syscalls:sys_enter_setsockopt"):
-    fd: i64
-    level: i64
-    optname: i64
+    fd: i32
+    level: i32
+    optname: i32
     optval: User[u8]
-    optlen: i64
+    optlen: i32
 
 class sys_enter_settimeofday(Fields, event="syscalls:sys_enter_settimeofday"):
     tv: u64
     tz: u64
 
 class sys_enter_setuid(Fields, event="syscalls:sys_enter_setuid"):
-    uid: u64
+    uid: u32
 
 class sys_enter_setxattr(Fields, event="syscalls:sys_enter_setxattr"):
     pathname: UserStr
     name: UserStr
     value: u64
     size: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_setxattrat(Fields, event="syscalls:sys_enter_setxattrat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
-    at_flags: u64
+    at_flags: u32
     name: UserStr
     uargs: u64
     usize: u64
 
 class sys_enter_shmat(Fields, event="syscalls:sys_enter_shmat"):
-    shmid: i64
+    shmid: i32
     shmaddr: User[u8]
-    shmflg: i64
+    shmflg: i32
 
 class sys_enter_shmctl(Fields, event="syscalls:sys_enter_shmctl"):
-    shmid: i64
-    cmd: i64
+    shmid: i32
+    cmd: i32
     buf: u64
 
 class sys_enter_shmdt(Fields, event="syscalls:sys_enter_shmdt"):
     shmaddr: User[u8]
 
 class sys_enter_shmget(Fields, event="syscalls:sys_enter_shmget"):
-    key: u64
+    key: i32
     size: u64
-    shmflg: i64
+    shmflg: i32
 
 class sys_enter_shutdown(Fields, event="syscalls:sys_enter_shutdown"):
-    fd: i64
-    how: i64
+    fd: i32
+    how: i32
 
 class sys_enter_sigaltstack(Fields, event="syscalls:sys_enter_sigaltstack"):
     uss: u64
     uoss: u64
 
 class sys_enter_signalfd(Fields, event="syscalls:sys_enter_signalfd"):
-    ufd: i64
+    ufd: i32
     user_mask: u64
     sizemask: u64
 
 class sys_enter_signalfd4(Fields, event="syscalls:sys_enter_signalfd4"):
-    ufd: i64
+    ufd: i32
     user_mask: u64
     sizemask: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_socket(Fields, event="syscalls:sys_enter_socket"):
-    family: i64
-    type: i64
-    protocol: i64
+    family: i32
+    type: i32
+    protocol: i32
 
 class sys_enter_socketpair(Fields, event="syscalls:sys_enter_socketpair"):
-    family: i64
-    type: i64
-    protocol: i64
+    family: i32
+    type: i32
+    protocol: i32
     usockvec: User[i32]
 
 class sys_enter_splice(Fields, event="syscalls:sys_enter_splice"):
-    fd_in: i64
+    fd_in: i32
     off_in: User[i64]
-    fd_out: i64
+    fd_out: i32
     off_out: User[i64]
     len: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_statfs(Fields, event="syscalls:sys_enter_statfs"):
     pathname: UserStr
@@ -1594,13 +1594,13 @@ class sys_enter_statmount(Fields, event="syscalls:sys_enter_statmount"):
     req: u64
     buf: u64
     bufsize: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_statx(Fields, event="syscalls:sys_enter_statx"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
-    flags: u64
-    mask: u64
+    flags: u32
+    mask: u32
     buffer: u64
 
 class sys_enter_swapoff(Fields, event="syscalls:sys_enter_swapoff"):
@@ -1608,7 +1608,7 @@ class sys_enter_swapoff(Fields, event="syscalls:sys_enter_swapoff"):
 
 class sys_enter_swapon(Fields, event="syscalls:sys_enter_swapon"):
     specialfile: UserStr
-    swap_flags: i64
+    swap_flags: i32
 
 class sys_enter_symlink(Fields, event="syscalls:sys_enter_symlink"):
     oldname: UserStr
@@ -1616,23 +1616,23 @@ class sys_enter_symlink(Fields, event="syscalls:sys_enter_symlink"):
 
 class sys_enter_symlinkat(Fields, event="syscalls:sys_enter_symlinkat"):
     oldname: UserStr
-    newdfd: i64
+    newdfd: i32
     newname: UserStr
 
 class sys_enter_sync(Fields, event="syscalls:sys_enter_sync"):
     ...
 
 class sys_enter_sync_file_range(Fields, event="syscalls:sys_enter_sync_file_range"):
-    fd: i64
+    fd: i32
     offset: i64
     nbytes: i64
-    flags: u64
+    flags: u32
 
 class sys_enter_syncfs(Fields, event="syscalls:sys_enter_syncfs"):
-    fd: i64
+    fd: i32
 
 class sys_enter_sysfs(Fields, event="syscalls:sys_enter_sysfs"):
-    option: i64
+    option: i32
     arg1: u64
     arg2: u64
 
@@ -1640,56 +1640,56 @@ class sys_enter_sysinfo(Fields, event="syscalls:sys_enter_sysinfo"):
     info: u64
 
 class sys_enter_syslog(Fields, event="syscalls:sys_enter_syslog"):
-    type: i64
+    type: i32
     buf: User[u8]
-    len: i64
+    len: i32
 
 class sys_enter_tee(Fields, event="syscalls:sys_enter_tee"):
-    fdin: i64
-    fdout: i64
+    fdin: i32
+    fdout: i32
     len: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_tgkill(Fields, event="syscalls:sys_enter_tgkill"):
-    tgid: i64
-    pid: i64
-    sig: i64
+    tgid: i32
+    pid: i32
+    sig: i32
 
 class sys_enter_time(Fields, event="syscalls:sys_enter_time"):
     tloc: u64
 
 class sys_enter_timer_create(Fields, event="syscalls:sys_enter_timer_create"):
-    which_clock: u64
+    which_clock: i32
     timer_event_spec: u64
     created_timer_id: User[i32]
 
 class sys_enter_timer_delete(Fields, event="syscalls:sys_enter_timer_delete"):
-    timer_id: i64
+    timer_id: i32
 
 class sys_enter_timer_getoverrun(Fields, event="syscalls:sys_enter_timer_getoverrun"):
-    timer_id: i64
+    timer_id: i32
 
 class sys_enter_timer_gettime(Fields, event="syscalls:sys_enter_timer_gettime"):
-    timer_id: i64
+    timer_id: i32
     setting: u64
 
 class sys_enter_timer_settime(Fields, event="syscalls:sys_enter_timer_settime"):
-    timer_id: i64
-    flags: i64
+    timer_id: i32
+    flags: i32
     new_setting: u64
     old_setting: u64
 
 class sys_enter_timerfd_create(Fields, event="syscalls:sys_enter_timerfd_create"):
-    clockid: i64
-    flags: i64
+    clockid: i32
+    flags: i32
 
 class sys_enter_timerfd_gettime(Fields, event="syscalls:sys_enter_timerfd_gettime"):
-    ufd: i64
+    ufd: i32
     otmr: u64
 
 class sys_enter_timerfd_settime(Fields, event="syscalls:sys_enter_timerfd_settime"):
-    ufd: i64
-    flags: i64
+    ufd: i32
+    flags: i32
     utmr: u64
     otmr: u64
 
@@ -1697,27 +1697,27 @@ class sys_enter_times(Fields, event="syscalls:sys_enter_times"):
     tbuf: u64
 
 class sys_enter_tkill(Fields, event="syscalls:sys_enter_tkill"):
-    pid: i64
-    sig: i64
+    pid: i32
+    sig: i32
 
 class sys_enter_truncate(Fields, event="syscalls:sys_enter_truncate"):
     path: UserStr
     length: i64
 
 class sys_enter_umask(Fields, event="syscalls:sys_enter_umask"):
-    mask: i64
+    mask: i32
 
 class sys_enter_umount(Fields, event="syscalls:sys_enter_umount"):
     name: UserStr
-    flags: i64
+    flags: i32
 
 class sys_enter_unlink(Fields, event="syscalls:sys_enter_unlink"):
     pathname: UserStr
 
 class sys_enter_unlinkat(Fields, event="syscalls:sys_enter_unlinkat"):
-    dfd: i64
+    dfd: i32
     pathname: UserStr
-    flag: i64
+    flag: i32
 
 class sys_enter_unshare(Fields, event="syscalls:sys_enter_unshare"):
     unshare_flags: u64
@@ -1729,10 +1729,10 @@ class sys_enter_uretprobe(Fields, event="syscalls:sys_enter_uretprobe"):
     ...
 
 class sys_enter_userfaultfd(Fields, event="syscalls:sys_enter_userfaultfd"):
-    flags: i64
+    flags: i32
 
 class sys_enter_ustat(Fields, event="syscalls:sys_enter_ustat"):
-    dev: u64
+    dev: u32
     ubuf: u64
 
 class sys_enter_utime(Fields, event="syscalls:sys_enter_utime"):
@@ -1740,10 +1740,10 @@ class sys_enter_utime(Fields, event="syscalls:sys_enter_utime"):
     times: u64
 
 class sys_enter_utimensat(Fields, event="syscalls:sys_enter_utimensat"):
-    dfd: i64
+    dfd: i32
     filename: UserStr
     utimes: u64
-    flags: i64
+    flags: i32
 
 class sys_enter_utimes(Fields, event="syscalls:sys_enter_utimes"):
     filename: UserStr
@@ -1756,26 +1756,26 @@ class sys_enter_vhangup(Fields, event="syscalls:sys_enter_vhangup"):
     ...
 
 class sys_enter_vmsplice(Fields, event="syscalls:sys_enter_vmsplice"):
-    fd: i64
+    fd: i32
     uiov: u64
     nr_segs: u64
-    flags: u64
+    flags: u32
 
 class sys_enter_wait4(Fields, event="syscalls:sys_enter_wait4"):
-    upid: i64
+    upid: i32
     stat_addr: User[i32]
-    options: i64
+    options: i32
     ru: u64
 
 class sys_enter_waitid(Fields, event="syscalls:sys_enter_waitid"):
-    which: i64
-    upid: i64
+    which: i32
+    upid: i32
     infop: u64
-    options: i64
+    options: i32
     ru: u64
 
 class sys_enter_write(Fields, event="syscalls:sys_enter_write"):
-    fd: u64
+    fd: u32
     buf: User[u8]
     count: u64
 

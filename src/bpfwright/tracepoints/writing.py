@@ -24,18 +24,20 @@ _TYPES = ("L", "User", "UserStr", "array", "be16", "be32", "be64", "char", "i16"
           "u32", "u64", "u8")
 _CONTEXT_NAMES = frozenset(("event_name", "syscall"))
 _BIG = {"__be16": "be16", "__be32": "be32", "__be64": "be64"}
-_LOCATED = ("__data_loc", "__rel_loc")
+_LOCATED = ("__data_loc", "__rel_loc", "__cpumask_loc")
+_DYNAMIC = 128
 # What system calls take as text that ends in NUL; the buffers of read, write and getcwd are none.
 _TEXT_NAMES = frozenset((
     "_callout_info", "_description", "_fs_name", "_key", "_type", "dev_name", "dir_name", "filename", "from_pathname",
     "name", "new_root", "newname", "oldname", "path", "pathname", "put_old", "special", "specialfile", "to_pathname",
     "type", "u_name", "uname"))
-_SCALARS = {
-    "char": "i8", "signed char": "i8", "unsigned char": "u8", "u8": "u8", "__u8": "u8", "short": "i16",
-    "unsigned short": "u16", "old_uid_t": "u16", "old_gid_t": "u16", "int": "i32", "pid_t": "i32", "timer_t": "i32",
-    "__s32": "i32", "unsigned int": "u32", "unsigned": "u32", "u32": "u32", "__u32": "u32", "uint32_t": "u32",
-    "uid_t": "u32", "gid_t": "u32", "long": "i64", "loff_t": "i64", "off_t": "i64", "__s64": "i64",
-    "unsigned long": "u64", "u64": "u64", "__u64": "u64", "size_t": "u64", "aio_context_t": "u64"}
+_NAMES_OF = {
+    "i8": "char, signed char, __s8", "u8": "unsigned char, u8, __u8", "i16": "short, __s16",
+    "u16": "unsigned short, umode_t, old_uid_t, old_gid_t, u16, __u16",
+    "i32": "int, pid_t, timer_t, clockid_t, mqd_t, key_t, key_serial_t, rwf_t, __s32",
+    "u32": "unsigned int, unsigned, u32, __u32, uint32_t, uid_t, gid_t, qid_t",
+    "i64": "long, loff_t, off_t, __s64", "u64": "unsigned long, u64, __u64, size_t, aio_context_t"}
+_SCALARS = {name: scalar for scalar, names in _NAMES_OF.items() for name in names.split(", ")}
 
 
 class EventField(NamedTuple):
@@ -66,10 +68,11 @@ def parse_format(text: str) -> list[EventField]:
 
 
 def annotation_of(field: EventField, syscall: bool, shipped: Callable[[str], bool] = is_shipped) -> str:
-    """The Python annotation of a field. What is located elsewhere in the record is its u32 locator."""
+    """The Python annotation of a field. What has no fixed length stands elsewhere in the record: 128 bytes of it."""
     kind = field.type.removeprefix("const ")
     if kind.startswith(_LOCATED):
-        return "u32"
+        element = kind.partition(" ")[2].partition("[")[0].strip()
+        return f"char[L[{_DYNAMIC}]]" if element in ("char", "const char") else f"array[u8, L[{_DYNAMIC}]]"
     if kind.endswith("*"):
         return _pointer(kind.rstrip("*").strip(), kind.count("*"), field, syscall, shipped)
     if field.is_array or kind.endswith("]"):
@@ -80,9 +83,11 @@ def annotation_of(field: EventField, syscall: bool, shipped: Callable[[str], boo
         return "bool"
     if field.size not in (1, 2, 4, 8):
         return f"array[u8, L[{field.size}]]"
-    # Arguments of system calls are whole registers, of which the kernel says the type but not the sign.
-    signed = field.signed or (syscall and _SCALARS.get(kind, "u").startswith("i"))
-    return f"{'i' if signed else 'u'}{field.size * 8}"
+    # Arguments of system calls are whole registers, of which only the type's own bits count: an int of -100 (AT_FDCWD)
+    # comes with zeros above it.
+    if syscall and kind in _SCALARS:
+        return _SCALARS[kind]
+    return f"{'i' if field.signed else 'u'}{field.size * 8}"
 
 
 def _pointer(target: str, depth: int, field: EventField, syscall: bool, shipped: Callable[[str], bool]) -> str:
