@@ -42,6 +42,7 @@ _PLACE = re.compile(r"^  (\S+) @ (.+):(\d+):\d+$")
 _MARK = re.compile(r"^\s*>>>\s*(\d+) \| (?:\([0-9a-f]{2}\) )?(.*)$")
 _POINTER = re.compile(r"^\s*\|\s+\^-- (\w+): (.*)$")
 _POINTED = re.compile(r"^\s*\|\s{4,}(\S.*)$")
+_WRITTEN = re.compile(r"^[rw]\d+ = ")        # what an instruction only writes, it need not know
 _USED = re.compile(r"\b[rw](\d+)\b")
 
 
@@ -131,7 +132,8 @@ class _Walk:
 
     def _state(self, reason: str) -> tuple[tuple[str, str], ...]:
         """What was known of the registers that the sentence or the instruction names, before it ran."""
-        named = re.findall(r"\bR(\d+)\b", reason) + _USED.findall(self.text.partition("goto")[0])
+        read = _WRITTEN.sub("", self.text.partition("goto")[0])
+        named = re.findall(r"\bR(\d+)\b", reason) + _USED.findall(read)
         names = dict.fromkeys(f"R{number}" for number in named)
         return tuple((name, describe(self.before[name])) for name in names if name in self.before)[:4]
 
