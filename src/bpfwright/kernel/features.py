@@ -246,6 +246,10 @@ def _attached(name: str, since: str, kind: int, attach_type: int, fd: int) -> Ve
             symbol = b"do_nanosleep\0"
             symbols = pack("=Q", sys.address(symbol))
             link = sys.link_create(fd, 0, attach_type, 0, pack("=IIQQQ", 0, 1, sys.address(symbols), 0, 0))
+        elif attach_type in (B.BPF_TRACE_UPROBE_MULTI, B.BPF_TRACE_UPROBE_SESSION):
+            root, offset = b"/\0", bytes(8)
+            extra = pack("=QQQQIII4x", sys.address(root), sys.address(offset), 0, 0, 1, 0, 0)
+            link = sys.link_create(fd, 0, attach_type, 0, extra)
         elif attach_type in (B.BPF_TCX_INGRESS, B.BPF_TCX_EGRESS, B.BPF_NETKIT_PRIMARY, B.BPF_NETKIT_PEER):
             link = sys.link_create(fd, 0x7FFFFFFF, attach_type)
         elif (kind, attach_type) == (B.BPF_PROG_TYPE_XDP, B.BPF_XDP):
@@ -253,7 +257,8 @@ def _attached(name: str, since: str, kind: int, attach_type: int, fd: int) -> Ve
         else:
             return Verdict(name, True, since)
     except KernelError as error:
-        if error.errno == errno.ENODEV:     # there is no such interface, and the kernel went to look for it
+        # There is no such interface, or a folder is no file: the kernel went to look.
+        if error.errno in (errno.ENODEV, errno.EBADF):
             return Verdict(name, True, since)
         words = _WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
         return Verdict(name, False, since, f"it loads, but does not attach: {words}")
@@ -283,6 +288,7 @@ _SHAPES = {
     B.BPF_MAP_TYPE_TASK_STORAGE: (4, 4, 0, B.BPF_F_NO_PREALLOC), B.BPF_MAP_TYPE_CGRP_STORAGE: (4, 4, 0,
                                                                                              B.BPF_F_NO_PREALLOC),
     B.BPF_MAP_TYPE_ARENA: (0, 0, 1, B.BPF_F_MMAPABLE), B.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY: (4, 8, 1, 0),
+    B.BPF_MAP_TYPE_INSN_ARRAY: (4, 16, 1, 0), B.BPF_MAP_TYPE_RHASH: (4, 4, 1, B.BPF_F_NO_PREALLOC),
 }
 _STORAGE = (B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
             B.BPF_MAP_TYPE_CGRP_STORAGE)

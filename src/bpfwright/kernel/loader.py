@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from bpfwright._abi import bpf as B
 from bpfwright.errors import FormatError, KernelError, RelocationError, UsageError
 from bpfwright.kernel import sys
+from bpfwright.kernel.cpus import possible_cpus
 from bpfwright.kernel.linker import Linked, Reference, link, reachable
 from bpfwright.kernel.map import KernelMap, descriptor_value
 from bpfwright.kernel.program import KernelProgram
@@ -144,6 +145,8 @@ class Loader:
         return created
 
     def _map(self, spec: MapSpec) -> KernelMap:
+        if spec.type == B.BPF_MAP_TYPE_PERF_EVENT_ARRAY and not spec.max_entries:
+            spec = spec._replace(max_entries=possible_cpus())
         inner = self._map(spec.inner) if spec.inner else None
         try:
             fd = self._create(spec, inner.fd if inner else 0)
@@ -162,15 +165,11 @@ class Loader:
         return result
 
     def _create(self, spec: MapSpec, inner_fd: int) -> int:
-        entries = spec.max_entries
-        if spec.type == B.BPF_MAP_TYPE_PERF_EVENT_ARRAY and not entries:
-            from bpfwright.kernel.cpus import possible_cpus
-            entries = possible_cpus()
         typed = self.btf_fd and spec.type not in _UNTYPED and (spec.key_type_id or spec.value_type_id)
         for attempt in ((True, False) if typed and spec.type not in _STORAGE else (bool(typed),)):
             try:
                 return sys.map_create(
-                    spec.type, spec.key_size, spec.value_size, entries, flags=spec.flags,
+                    spec.type, spec.key_size, spec.value_size, spec.max_entries, flags=spec.flags,
                     name=spec.data_section or spec.name, inner_fd=inner_fd, numa_node=spec.numa_node,
                     btf_fd=self.btf_fd if attempt else 0, key_type=spec.key_type_id if attempt else 0,
                     value_type=spec.value_type_id if attempt else 0, map_extra=spec.map_extra, token_fd=self.token_fd)
