@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from bpfwright.errors import ElfError, KernelError, NotSupported, UsageError
@@ -103,6 +104,11 @@ class NativeCode:
         made: Any = ctypes.CFUNCTYPE(result, *arguments)(self.address(name))
         made.code = self
         return made
+
+    def words(self, name: str, count: int) -> Callable[..., int]:
+        """A function of `count` 64-bit words that gives one."""
+        call: Callable[..., int] = self.function(name, ctypes.c_uint64, *[ctypes.c_uint64] * count)
+        return call
 
     def close(self) -> None:
         """Unmap; calling into it afterwards is fatal."""

@@ -165,6 +165,11 @@ class Session:
         """Log lines that found no room."""
         return self._lost.get(_LOG_RING, _nothing)()
 
+    @property
+    def unfinished(self) -> int:
+        """`while` loops that ended because the kernel's budget for them (may_goto) was used up."""
+        return self._lost.get("unfinished", _nothing)()
+
     def test_of(self, program: Program[T, I, A], given: I, *, repeat: int = 1) -> Result[A]:
         """Run a loaded program on an input of its hook, without attaching it."""
         result = program.hook.test(self.program(program), program, given, repeat)

@@ -230,7 +230,7 @@ def _check_startswith(site: Any) -> Meaning:
     site.bind("prefix")
     prefix = site.constant("prefix")
     if not isinstance(prefix, str):
-        site.refuse("the prefix must be a constant text")
+        site.refuse("the prefix must be a constant text", 'Write text.startswith("ab").')
     return BOOLEAN
 
 
@@ -297,7 +297,8 @@ def _check_read_text(site: Any) -> Meaning:
     site.bind("size")
     size = site.constant("size")
     if not isinstance(size, int) or not 1 <= size <= 65536:
-        site.refuse("the size is a constant between 1 and 65536 bytes")
+        site.refuse("the size is a constant between 1 and 65536 bytes",
+                    "Write buffer.read(256).")
     return Optional(Reference(CharArray(size), "stack"))
 
 
@@ -375,12 +376,13 @@ def iteration(checker: Any, node: Any, kind: Callable[..., Any]) -> dict[str, An
         if not (isinstance(call, t.Call) and isinstance(call.function, t.Name) and call.function.name == "range"):
             checker.refuse(node.iterable, "reversed() takes a range here")
     if call.keywords or not 1 <= len(call.args) <= 3:
-        checker.refuse(call, "range() takes one to three numbers")
+        checker.refuse(call, "range() takes one to three numbers", "Write range(n) or range(start, stop).")
     numbers = [checker.number(arg, checker.infer(arg)) for arg in call.args]
     start, stop, step = {1: (Integer(0, 0), numbers[0], Integer(1, 1)),
                          2: (*numbers, Integer(1, 1)), 3: tuple(numbers)}[len(numbers)]
     if step.constant is None or step.constant == 0:
-        checker.refuse(call.args[2], "the step must be a constant other than 0")
+        checker.refuse(call.args[2], "the step must be a constant other than 0",
+                       "Write range(0, n, 2).")
     nodes = {1: (None, call.args[0]), 2: tuple(call.args[:2]), 3: tuple(call.args[:2])}[len(numbers)]
     by = step.constant
     span = (stop.high - start.low, stop.low - start.high) if by > 0 else (start.high - stop.low, start.low - stop.high)

@@ -35,7 +35,8 @@ def check_kfunc(checker: Any, node: Any, function: FunctionType) -> Meaning:
 def _parameter(checker: Any, node: Any, scope: Scope, function: FunctionType, name: str) -> CType:
     annotation = scope.annotation(name)
     if annotation is MISSING:
-        checker.refuse(node, f"{function.__name__}: the parameter {name!r} has no type")
+        checker.refuse(node, f"{function.__name__}: the parameter {name!r} has no type",
+                       "Annotate it as the kernel declares it: `task: task_struct`.")
     try:
         ctype = ctype_of(annotation, scope.spaces)
     except UsageError as error:

@@ -305,7 +305,7 @@ class Checker(Infer):
 
     def _leave(self, node: Any, how: str) -> None:
         if not self.loops:
-            self.refuse(node, f"`{how}` outside of a loop")
+            self.refuse(node, f"`{how}` outside of a loop", "Remove it.")
         exits = self.loops[-1]
         exits[how] = self.merge(node, exits[how], self.flow)
         self.flow = None
@@ -376,7 +376,7 @@ class Checker(Infer):
                 return None
             case "none":
                 if not isinstance(subject, (Optional, Nothing)):
-                    self.refuse(pattern, f"{describe(subject)} is never None")
+                    self.refuse(pattern, f"{describe(subject)} is never None", "Remove the case.")
                 if name:
                     self.set_variable(name, NOTHING, pattern)
                 return {None}
@@ -409,7 +409,8 @@ class Checker(Infer):
         self.comparable(pattern, "==", inner, value)
         if isinstance(value, Integer) and isinstance(inner, Integer):
             if inner.enum is not None and value.enum is not inner.enum:
-                self.refuse(pattern, f"{describe(inner)} is never {describe(value)}")
+                self.refuse(pattern, f"{describe(inner)} is never {describe(value)}",
+                            f"Match on members of {inner.enum.__name__}.")
             if name:
                 self.set_variable(name, Integer(value.low, value.high, inner.enum), pattern)
             return {value.enum(value.low)} if value.enum is not None else set()
@@ -428,7 +429,8 @@ class Checker(Infer):
             self.refuse(pattern, "a pattern names a header class or a Struct here")
         chosen = self.chosen(pattern, inner)
         if not isinstance(chosen, Reference):
-            self.refuse(pattern, f"{describe(inner)} is never a {meaning.value.__name__}")
+            self.refuse(pattern, f"{describe(inner)} is never a {meaning.value.__name__}",
+                        "Match on the classes that were looked for.")
         if name:
             self.set_variable(name, chosen, pattern)
         for field, child in pattern.keywords:

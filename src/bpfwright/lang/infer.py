@@ -73,7 +73,8 @@ class Infer:
             return Integer(value.value, value.value, type(value))
         if isinstance(value, int):
             if not -(1 << 63) <= value < 1 << 64:
-                self.refuse(node, f"{value} does not fit 64 bits")
+                self.refuse(node, f"{value} does not fit 64 bits",
+                            "The kernel's largest numbers are u64 and i64: mask it.")
             return Integer(value, value)
         if isinstance(value, float):
             self.refuse(node, "the kernel has no floating point", "Scale to an integer.")
@@ -227,7 +228,9 @@ class Infer:
                 return None
             if isinstance(left, Reference) and isinstance(right, Reference) and left.ctype == right.ctype:
                 return None
-        self.refuse(place, f"{describe(left)} and {describe(right)} do not compare with `{operator}`")
+        self.refuse(place, f"{describe(left)} and {describe(right)} do not compare with `{operator}`",
+                    "Read an atomic with .value." if any(isinstance(s, Reference) and isinstance(s.ctype, AtomicType)
+                                                         for s in pair) else "Compare values of one kind.")
 
     def same_text(self, a: Meaning, b: Meaning) -> bool:
         if not isinstance(a, Reference):
@@ -321,7 +324,8 @@ class Infer:
         self.flow = before
         both = join(then, other)
         if both is None:
-            self.refuse(node, f"{describe(then)} or {describe(other)}", "Give both sides one type.")
+            self.refuse(node, f"{describe(then)} or {describe(other)}: they have no one type",
+                        "Give both sides one type.")
         return both
 
     # attributes and items
@@ -376,7 +380,8 @@ class Infer:
             case ContextOf(cls=cls):
                 known = getattr(cls, "__operations__", {})
                 self.refuse(node, f"{describe(owner)} has no {name!r}", self.close(name, known))
-        self.refuse(node, f"{describe(owner)} has no attribute {name!r}")
+        self.refuse(node, f"{describe(owner)} has no attribute {name!r}",
+                    "Structs, headers and kernel objects have fields.")
 
     def close(self, name: str, known: Any) -> str:
         import difflib
@@ -440,7 +445,7 @@ class Infer:
             return meaning_of(owner.ctype.element, owner.space)
         if isinstance(owner, Optional):
             self.refuse(node.object, f"this may be None: {describe(owner)}", "Test it first: `if x is None: return`.")
-        self.refuse(node, f"{describe(owner)} cannot be indexed")
+        self.refuse(node, f"{describe(owner)} cannot be indexed", "Arrays, texts and tuples can; maps have .get().")
 
     def tuple_item(self, node: Any, owner: Meaning, index: Meaning) -> Meaning:
         items = owner.items if isinstance(owner, TupleOf) else [self.constant(node, v) for v in owner.value]  # type: ignore[attr-defined]
@@ -456,7 +461,8 @@ class Infer:
             return
         if number.low < 0 or number.high >= length:
             if number.constant is not None:
-                self.refuse(node.index, f"index {number.constant} of an array of {length}")
+                self.refuse(node.index, f"index {number.constant} of an array of {length}",
+                            f"The last one is {length - 1}.")
             self.refuse(node.index, f"this index may be outside 0..{length - 1}",
                         f"Test it first: `if i < {length}:`, or write `% {length}`.")
 
@@ -486,7 +492,8 @@ class Infer:
             self.refuse(target, "this struct is a constant of the program", "Use shared(...) for memory that changes.")
         field = self.field(target, owner.ctype, target.name)
         if isinstance(field.type, Opaque):
-            self.refuse(target, f"{field.type.name} belongs to the kernel and cannot be assigned")
+            self.refuse(target, f"{field.type.name} belongs to the kernel and cannot be assigned",
+                        "Hold a lock with `with entry.lock:`; start a timer with .start(...).")
         target.meaning = meaning_of(field.type, owner.space)
         self.fit(value or target, meaning, field.type)
 
@@ -590,7 +597,7 @@ class Infer:
                             "Test it first: `if x is None: return`.")
         meaning = self.infer(function)
         if not isinstance(meaning, Constant):
-            self.refuse(node, f"{describe(meaning)} cannot be called")
+            self.refuse(node, f"{describe(meaning)} cannot be called", "Call a function of this module, or a helper.")
         return self.call_object(node, meaning.value)
 
     def operate(self, node: Any, operation: Operation, owner: Meaning, owner_node: Any) -> Meaning:
@@ -620,19 +627,21 @@ class Infer:
             site = builtin.enumeration(cls)
             return self.operate(node, site, Constant(cls), node.function)
         if not hasattr(cls, "__layout__") or hasattr(cls, "__kernel_name__"):
-            self.refuse(node, f"{cls.__name__} cannot be made in a kernel program")
+            self.refuse(node, f"{cls.__name__} cannot be made in a kernel program",
+                        builtin.CURES.get(cls.__name__, "Structs, unions and enums can."))
         record = RecordType(cls)
         names = [n for n, field in record.cls.__layout__().fields.items() if not isinstance(field.type, Opaque)]
         if getattr(cls, "__union__", False):
             names = []
         if len(node.args) > len(names):
-            self.refuse(node, f"{cls.__name__} takes {len(names)} values, not {len(node.args)}")
+            self.refuse(node, f"{cls.__name__} takes {len(names)} values, not {len(node.args)}",
+                        f"They are: {', '.join(names)}." if names else "Make it empty, then assign one member.")
         given = dict(zip(names, node.args, strict=False))
         for name, value in node.keywords.items():
             if name not in names:
                 self.refuse(value, f"{cls.__name__} has no member {name!r}", self.close(name, names))
             if name in given:
-                self.refuse(value, f"{name} is given twice")
+                self.refuse(value, f"{name} is given twice", "Remove one of them.")
             given[name] = value
         defaults = getattr(cls, "__defaults__", {})
         for name in names:
@@ -665,11 +674,13 @@ class Infer:
         if code.co_flags & 0x0C:
             self.refuse(node, f"{function.__name__} takes *args or **kwargs", "Name each argument.")
         if len(node.args) > code.co_argcount:
-            self.refuse(node, f"{function.__name__} takes {code.co_argcount} arguments, not {len(node.args)}")
+            self.refuse(node, f"{function.__name__} takes {code.co_argcount} arguments, not {len(node.args)}",
+                        f"They are: {', '.join(names)}.")
         given = dict(zip(names, node.args, strict=False))
         for name, value in node.keywords.items():
             if name not in names:
-                self.refuse(value, f"{function.__name__} has no argument {name!r}", self.close(name, names))
+                self.refuse(value, f"{function.__name__} has no argument {name!r}",
+                            self.close(name, names) or f"They are: {', '.join(names)}.")
             given[name] = value
         defaults = dict(zip(names[code.co_argcount - len(function.__defaults__ or ()):code.co_argcount],
                             function.__defaults__ or (), strict=True))
@@ -685,7 +696,8 @@ class Infer:
                 meaning = self.constant(node, defaults[name])
                 node.call[name] = defaults[name]
             else:
-                self.refuse(node, f"{function.__name__}: the argument {name!r} is missing")
+                self.refuse(node, f"{function.__name__}: the argument {name!r} is missing",
+                            f"It takes: {', '.join(names)}.")
             params.append((name, self.declared_parameter(node, given.get(name), scope, name, meaning)))
         return params
 
@@ -827,7 +839,7 @@ class Infer:
         if isinstance(meaning, Optional):
             self.refuse(node, f"this may be None: {describe(meaning)}", "Test it first: `if x is None: return`.")
         if not self.fits(meaning, ctype):
-            cure = ""
+            cure = wanted(ctype)
             if isinstance(ctype, (Int, BitsType)) and isinstance(meaning, Integer):
                 self.refuse(node, f"{meaning.low} does not fit {ctype.name}", f"Write {ctype.name}(...) to cut it.")
             if isinstance(ctype, CharArray) and isinstance(meaning, Reference) and isinstance(meaning.ctype, CharArray):
@@ -884,6 +896,22 @@ class Infer:
         if isinstance(meaning, Reference) and isinstance(meaning.ctype, CharArray):
             return ctype.element.size == 1 and meaning.ctype.size == ctype.size
         return isinstance(meaning, Reference) and meaning.ctype == ctype
+
+
+def wanted(ctype: CType) -> str:
+    """What can be stored as a type, for messages."""
+    match ctype:
+        case EnumType(enum=enum):
+            return f"Write {enum.__name__}.{next(iter(enum)).name}, or another of its members."
+        case RecordType(cls=cls):
+            return f"Write {cls.__name__}(...)."
+        case AddressType(cls=cls):
+            return f"It takes an {cls.__qualname__}, or its text."
+        case CharArray(size=size):
+            return f"It takes a text of at most {size} bytes."
+        case ArrayType(length=length):
+            return f"It takes {length} items."
+    return f"It takes a {'bool' if isinstance(ctype, Bool) else 'number'}."
 
 
 BOOLEAN_CONSTANTS = (Constant(False), Constant(True))

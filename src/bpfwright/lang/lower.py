@@ -16,7 +16,10 @@ from bpfwright.types.ctype import CType
 __all__ = ["Frame", "Lowering"]
 
 SMALL_LOOP = 64       # rounds that the verifier may well walk one by one
+BRANCHING_LOOP = 32   # the same where each round has two ways, which double with every round
 WALKED_LOOP = 4096    # rounds in all that it may walk where nothing better exists
+UNFINISHED = "unfinished"
+"""The counter of `while` loops that the kernel's budget (8,388,608 rounds of may_goto) ended."""
 
 
 class Frame:
@@ -212,13 +215,15 @@ class Lowering(Expressions):
         head, body, after = self.block(), self.block(), self.block()
         self.goto(head)
         self.at = head
-        if self.sink.target.has("may_goto"):
-            go = self.op("may_goto", "i1")
-            check = self.block()
-            self.branch(go, after, check)
-            self.at = check
         self.condition(node.test, body, after)
         self.at = body
+        if self.sink.target.has("may_goto"):
+            over, on = self.block(), self.block()
+            self.branch(self.op("may_goto", "i1"), over, on)
+            self.at = over
+            self.count_lost(UNFINISHED)  # also keeps LLVM from folding this branch into another
+            self.goto(after)
+            self.at = on
         self.loop_body(node.body, head, after)
         self.at = after
 
@@ -276,7 +281,12 @@ class Lowering(Expressions):
         else:
             step = plan["step"]
         rounds = plan["most"]
-        if rounds * self.walked <= (WALKED_LOOP if plan["exact"] else SMALL_LOOP):
+        better = self.sink.target.has("iter_num") or self.sink.target.has("bpf_loop")
+        if better and rounds > BRANCHING_LOOP and _branches(node.body):
+            most = 0
+        else:
+            most = WALKED_LOOP if plan["exact"] else SMALL_LOOP
+        if rounds * self.walked <= most:
             self.counted(node, plan, start, stop, step, max(rounds, 1))
         elif self.sink.target.has("iter_num"):
             self.iterated(node, plan, start, stop, step)
@@ -641,6 +651,20 @@ class Lowering(Expressions):
             self.at = following
         if not pattern.keywords:
             self.goto(yes)
+
+
+def _branches(nodes: Any) -> bool:
+    """Whether statements have more than one way through."""
+    work = list(nodes)
+    while work:
+        node = work.pop()
+        if isinstance(node, (t.If, t.Conditional, t.While, t.Match, t.BoolOp)):
+            return True
+        if isinstance(node, (list, tuple)):
+            work.extend(node)
+        elif isinstance(node, t.Node):
+            work.extend(getattr(node, field) for field in getattr(node, "fields", ()))
+    return False
 
 
 def _target_names(target: Any) -> list[str]:

@@ -1,7 +1,6 @@
 """The dialect's second target: a pure function as native code of this process, called through ctypes."""
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -44,9 +43,7 @@ def native(function: Callable[..., Any], *, opt: int = 2) -> Callable[..., int]:
     unit.lower_instance(body)
     unit.module.functions[body.name].static = False
     code = load_native(_llvm.compile_native(unit.text(native=True), opt=opt))
-    prototype = ctypes.CFUNCTYPE(ctypes.c_uint64, *(ctypes.c_bool if isinstance(t, Bool) else ctypes.c_uint64
-                                                    for t in types))
-    entry = prototype(code.address(body.name))
+    entry = code.words(body.name, len(types))
 
     def call(*arguments: int) -> int:
         passed = [int(a) & ((1 << 64) - 1) for a in arguments]
