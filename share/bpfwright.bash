@@ -2,7 +2,7 @@
 _bpfwright() {
     local words='' now=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} before=${COMP_WORDS[COMP_CWORD-1]}
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W 'build doctor inspect load ps run --help --version' -- "$now"))
+        COMPREPLY=($(compgen -W 'build doctor inspect load ps run types --help --version' -- "$now"))
         return
     fi
     case "$verb:$before" in
@@ -23,6 +23,7 @@ _bpfwright() {
         load) words='--attach --cgroup --egress --format --help --hz --interface --json --log --output --pin --xdp-mode -f -h -i -j -o' ;;
         ps) words='--follow --format --help --json --measure --output -f -h -j -o' ;;
         run) words='--for --format --help --json --output -f -h -j -o' ;;
+        types) words='--help --output --tracepoint -h -o -t' ;;
     esac
     if [ -n "$words" ]; then
         COMPREPLY=($(compgen -W "$words" -- "$now"))

@@ -168,3 +168,24 @@ def test_run_of_a_script_hands_it_its_arguments(tmp_path: Path) -> None:
 def test_run_refuses_programs_that_only_code_can_attach(source: Path) -> None:
     code, out, err = command("run", str(source))
     assert (code, out) == (2, "") and "attach(" in err
+
+
+@pytest.mark.kernel
+def test_types_writes_a_module_that_imports(tmp_path: Path) -> None:
+    code, out, err = command("types", "-t", "sched:sched_switch", "css_set", "-o", str(tmp_path / "written.py"))
+    assert (code, out) == (0, ""), err
+    text = (tmp_path / "written.py").read_text()
+    assert 'class sched_switch(Fields, event="sched:sched_switch"):' in text
+    assert "class css_set(KernelStruct):" in text
+    namespace: dict[str, object] = {"__name__": "written"}
+    exec(compile(text, "written.py", "exec"), namespace)
+    assert "sched_switch" in namespace and "css_set" in namespace
+
+
+@pytest.mark.kernel
+def test_types_names_what_is_not_there() -> None:
+    for words, named in ((("-t", "nope:*"), "nope:*"), (("no_such_struct",), "no_such_struct")):
+        code, out, err = command("types", *words)
+        assert (code, out) == (1, "") and named in err
+    code, out, err = command("types")
+    assert (code, out) == (2, "") and "-t" in err

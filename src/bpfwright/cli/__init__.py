@@ -25,6 +25,7 @@ VERBS = {
     "load": "bpfwright.cli.load",
     "ps": "bpfwright.cli.ps",
     "run": "bpfwright.cli.run",
+    "types": "bpfwright.cli.types",
 }
 
 
