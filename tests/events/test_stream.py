@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bpfwright.events import Events, PerfReader, RingReader, Schema, arrow
 from bpfwright.events.columns import Columns
+from bpfwright.events.ring import Rows
 from bpfwright.headers import IPv4
 from bpfwright.types import CUnion, L, SpinLock, Struct, array, be16, bits, char, i16, i32, u8, u16, u32, u64
 from tests.events.fakes import DISCARD, FakePerf, FakeRing
@@ -273,3 +276,14 @@ def test_plain_iteration_needs_no_numpy() -> None:
               "events.stop(); assert list(events) == [1]; events.close()\n"
               "sys.exit('numpy' in sys.modules or 'llvmlite' in sys.modules or 'asyncio' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@given(st.lists(st.binary(min_size=6, max_size=6) | st.text("ab\0", min_size=6, max_size=6).map(str.encode)))
+def test_any_text_is_cut_at_its_first_nul(cells: list[bytes]) -> None:
+    data = numpy.frombuffer(bytearray(b"".join(cells)), numpy.uint8)
+    columns = Columns(Schema(char[L[6]]), Rows(data, len(cells), 6, 0))
+    assert columns["value"].tolist() == [cell.partition(b"\0")[0] for cell in cells]
+    assert bytes(data) == b"".join(cells)
+    import pyarrow
+    expected = [cell.partition(b"\0")[0].decode("utf-8", "replace") for cell in cells]
+    assert pyarrow.table(columns)["value"].to_pylist() == expected

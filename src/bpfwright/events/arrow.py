@@ -140,14 +140,13 @@ def _fill_array(array: _Array, length: int, buffers: list[NDArray[Any] | None], 
 def _text_buffers(values: NDArray[Any]) -> list[NDArray[Any] | None]:
     """64-bit offsets and UTF-8 data; bytes that are no UTF-8 become replacement characters."""
     import numpy
-    cells = values.view(numpy.uint8).reshape(len(values), values.itemsize)
-    used = cells != 0  # nothing stands behind the first NUL
-    if (cells < 128).all():
-        lengths, data = used.sum(axis=1), cells[used]
-    else:
-        encoded = [value.decode("utf-8", "replace").encode() for value in values.tolist()]
-        lengths = numpy.array([len(value) for value in encoded], numpy.int64)
-        data = numpy.frombuffer(b"".join(encoded), numpy.uint8)
+    texts = values.tolist()
+    joined = b"".join(texts)
+    if not joined.isascii():
+        texts = [text.decode("utf-8", "replace").encode() for text in texts]
+        joined = b"".join(texts)
+    lengths = numpy.fromiter(map(len, texts), numpy.int64, len(texts))
+    data = numpy.frombuffer(joined, numpy.uint8)
     offsets = numpy.zeros(len(values) + 1, numpy.int64)
     numpy.cumsum(lengths, out=offsets[1:])
     return [None, offsets, data]

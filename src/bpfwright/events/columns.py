@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Columns"]
 
+_STEP_BYTES = 1 << 20
+
 
 class Columns(Mapping[str, "NDArray[Any]"]):
     """The columns of a batch of events by name; nested members have dotted names.
@@ -71,11 +73,18 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     def _cut_at_nul(self, raw: NDArray[Any]) -> NDArray[Any]:
         """A copy in which nothing stands behind the first NUL: kernel helpers leave there what was in memory before."""
         numpy = self._numpy
-        text: NDArray[Any] = numpy.ascontiguousarray(raw)
+        text: NDArray[Any] = raw.copy()
         cells = text.view(numpy.uint8).reshape(len(text), text.itemsize)
-        ended = numpy.logical_or.accumulate(cells == 0, axis=1)
-        if (cells[ended] != 0).any():
-            cells[ended] = 0
+        step = max(1, _STEP_BYTES // text.itemsize)
+        for first in range(0, len(cells), step):  # in steps, so that the masks stay small
+            some = cells[first:first + step]
+            ends = (some == 0).argmax(axis=1)
+            used = numpy.count_nonzero(some, axis=1)
+            dirty = numpy.flatnonzero((used != ends) & (used != text.itemsize))
+            if len(dirty):
+                rows = some[dirty]
+                rows[numpy.arange(text.itemsize) >= ends[dirty, None]] = 0
+                some[dirty] = rows
         return text
 
     def text(self, name: str) -> list[str]:
