@@ -3,15 +3,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import UsageError
-from bpfwright.kernel import Kernel
 from bpfwright.spec.machine import Link, LoadedProgram
+
+if TYPE_CHECKING:
+    from bpfwright.kernel import Kernel
 
 __all__ = ["add_options", "attach"]
 
-Attach = Callable[[Kernel, LoadedProgram, argparse.Namespace], Link]
+Attach = Callable[["Kernel", LoadedProgram, argparse.Namespace], Link]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

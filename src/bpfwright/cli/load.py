@@ -11,15 +11,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from bpfwright.cli import attaching
 from bpfwright.cli.inspect import read_object
 from bpfwright.cli.names import kernel_names
 from bpfwright.cli.output import Cell, Column, add_options, write
 from bpfwright.errors import KernelError, UsageError
-from bpfwright.kernel import Kernel
-from bpfwright.kernel.loader import KernelObject
-from bpfwright.spec.machine import Link
+
+if TYPE_CHECKING:
+    from bpfwright.kernel import Kernel
+    from bpfwright.kernel.loader import KernelObject
+    from bpfwright.spec.machine import Link
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 
@@ -50,6 +53,7 @@ def run(chosen: argparse.Namespace) -> int:
         raise UsageError(f"{chosen.file} has no program {min(unknown)}",
                          cure=f"It has {', '.join(program.name for program in spec.programs) or 'none'}.")
     names = frozenset(chosen.programs) or None
+    from bpfwright.kernel import Kernel  # 10 ms that --help need not take
     with ExitStack() as undo, _stoppable():
         folder = _pin_folder(chosen.pin, undo) if chosen.pin else ""
         kernel = undo.enter_context(Kernel())
