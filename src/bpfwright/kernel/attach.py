@@ -78,7 +78,7 @@ def attach_kprobe_multi(program: LoadedProgram, functions: Sequence[str], ret: b
                         cookies: Sequence[int]) -> BpfLink:
     """BPF_TRACE_KPROBE_MULTI."""
     _same_count("cookies", cookies, functions)
-    names = [function.encode() + b"\0" for function in functions]
+    names = [os.fsencode(function) + b"\0" for function in functions]
     pointers = pack(f"={len(names)}Q", *map(sys.address, names))
     values = pack(f"={len(cookies)}Q", *cookies)
     extra = pack("=IIQQQ", int(ret), len(names), sys.address(pointers), 0, sys.address(values) if cookies else 0)

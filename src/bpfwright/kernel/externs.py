@@ -178,7 +178,7 @@ def kernel_configuration() -> dict[str, str]:
 
 def symbol_address(name: str) -> int:
     """An address from /proc/kallsyms, 0 when it has none or hides them."""
-    needle = f" {name}".encode()
+    needle = f" {name}".encode("utf-8", "surrogateescape")
     try:
         with open("/proc/kallsyms", "rb") as file:
             for line in file:

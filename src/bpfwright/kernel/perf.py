@@ -51,7 +51,7 @@ def _device(name: str, since: str) -> int:
 def kprobe_event(function: str, offset: int, ret: bool) -> int:
     """The event of a kernel function (or of `offset` bytes into it)."""
     device = _device("kprobe", "4.17")
-    name = function.encode() + b"\0"
+    name = os.fsencode(function) + b"\0"
     try:
         return open_event(device, int(ret), config1=sys.address(name), config2=offset)
     except KernelError as error:

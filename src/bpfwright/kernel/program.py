@@ -74,7 +74,8 @@ class KernelProgram:
             if error.errno == errno.EINVAL:
                 raise UsageError(f"test run of {self.spec.name!r} refused its input",
                                  why=f"{len(data)} bytes of packet, {len(context)} of context",
-                                 cure="A packet needs at least its 14 bytes of Ethernet header.") from None
+                                 cure="A packet needs at least its 14 bytes of Ethernet header; XDP takes a context "
+                                     "since Linux 5.14.") from None
             raise
 
     def statistics(self) -> tuple[int, int, int]:

@@ -181,7 +181,7 @@ class ProgramLoad:
         self.name = name
         self.values: dict[str, int | bytes] = {
             "type": kind, "insn_cnt": len(insns) // 8, "insns": self.keep(insns),
-            "license": self.keep(license_text.encode() + b"\0"), "name": name_field(name),
+            "license": self.keep(license_text.encode("utf-8", "replace") + b"\0"), "name": name_field(name),
         }
 
     def keep(self, data: Buffer) -> int:
@@ -303,7 +303,7 @@ def iter_create(link_fd: int) -> int:
 
 
 def raw_tracepoint_open(prog_fd: int, name: str, cookie: int = 0) -> int:
-    text = name.encode() + b"\0"
+    text = os.fsencode(name) + b"\0"
     attributes = pack("=QIIQ", address(text) if name else 0, prog_fd, 0, cookie)
     return bpf(B.BPF_RAW_TRACEPOINT_OPEN, attributes if cookie else attributes[:12],
                f"attaching to {name or 'its target'}")
