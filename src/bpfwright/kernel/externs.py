@@ -15,6 +15,7 @@ __all__ = ["Externs", "kernel_configuration", "kernel_version"]
 
 # A call that the verifier refuses, if it can be reached: a weak kfunc that this kernel lacks.
 POISON_CALL = 2002000000
+_MAX_VALUE = 4096
 
 
 class Externs:
@@ -95,6 +96,8 @@ class Externs:
         for extern in externs:
             type_id = self._btf.type_of(extern.type_id)
             size = self._btf.size(type_id)
+            if size > _MAX_VALUE:
+                raise BtfError(f"{extern.name} is declared with {size} bytes, which no configuration value has")
             contents += bytes(-len(contents) % 8)
             self.config_places[extern.name] = len(contents)
             contents += self._value(extern, type_id, size)
