@@ -54,7 +54,8 @@ def run(kernel: KernelImage, command: Sequence[str], *, folder: str, environment
 def _file_server(here: Path) -> Iterator[None]:
     program = next((path for path in VIRTIOFSD if os.path.exists(path)), None)
     if program is None:
-        raise LabError("virtiofsd is missing: apt-get install -y --no-install-recommends qemu-system-x86")
+        raise LabError("virtiofsd is missing: apt-get install -y --no-install-recommends qemu-system-x86 "
+                       "(virtiofsd itself, where Debian packs it apart)")
     with open(here / "virtiofsd.log", "w") as log:
         server = subprocess.Popen([program, f"--socket-path={here}/fs.sock", "-o", "source=/", "-o", "cache=always",
                                    "-o", "sandbox=chroot", "-o", "xattr", "--thread-pool-size=0"],
