@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["now_ns", "output_of", "sleep_s"]
+__all__ = ["Process", "now_ns", "output_of", "sleep_s"]
 
 
 def now_ns() -> int:
@@ -25,3 +25,34 @@ def output_of(*command: str, timeout_s: float = 10.0) -> str:
     except subprocess.SubprocessError as problem:
         raise OSError(f"{command[0]}: {problem}") from problem
     return done.stdout
+
+
+class Process:
+    """A process that this one started, in the caller's network namespace; closing it ends it."""
+
+    __slots__ = ("_child",)
+
+    def __init__(self, *command: str) -> None:
+        import subprocess
+        self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._child.pid
+
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self._child.poll() is not None
+
+    def close(self) -> None:
+        """End it, kindly first, and wait for it."""
+        import subprocess
+        if self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(3)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()

@@ -20,6 +20,7 @@ __all__ = ["VERBS", "Verb", "main"]
 # Verb to module. What a verb says about itself stands in its module only.
 VERBS = {
     "build": "bpfwright.cli.build",
+    "demo": "bpfwright.cli.demo",
     "doctor": "bpfwright.cli.doctor",
     "inspect": "bpfwright.cli.inspect",
     "load": "bpfwright.cli.load",

@@ -13,8 +13,8 @@ from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, ContextOf, Integ
                                     meaning_of)
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
 from bpfwright.spec.program import Context as _Context
-from bpfwright.types.ctype import (ArrayType, Bool, CharArray, CType, EnumType, Int, Pointer, UserPointer,
-                                   caller_namespaces, ctype_of, defining_frame, own_annotations)
+from bpfwright.types.ctype import (AddressType, ArrayType, Bool, CharArray, CType, Int, caller_namespaces, ctype_of,
+                                   defining_frame, own_annotations)
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -187,7 +187,7 @@ class Fields(Context):
 def _field(cls: type[Fields], name: str) -> Property:
     def check(site: Any) -> Meaning:
         ctype = cls.field_type(name)
-        if isinstance(ctype, (ArrayType, CharArray)):
+        if isinstance(ctype, (AddressType, ArrayType, CharArray)):
             return Reference(ctype, "stack")
         return meaning_of(ctype, "untrusted")
 
@@ -201,7 +201,7 @@ def _field(cls: type[Fields], name: str) -> Property:
 def _read_field(b: Any, ctype: CType, place: Place, meaning: Meaning) -> Value:
     """A field out of the record. Texts are copied; a number of another width is widened or cut."""
     context = b.context()
-    if isinstance(ctype, (CharArray, ArrayType)):
+    if isinstance(ctype, (AddressType, ArrayType, CharArray)):
         target = b.scratch(ctype)
         if place.dynamic:
             location = b.extend(b.load("i32", context, place.offset, 4), "i32")
@@ -361,7 +361,7 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
 def _check_types(cls: type[Fields], places: dict[str, Place]) -> None:
     for name in cls.__own__:
         ctype, place = cls.field_type(name), places[name]
-        texts = isinstance(ctype, (CharArray, ArrayType))
+        texts = isinstance(ctype, (AddressType, ArrayType, CharArray))
         if texts != (place.dynamic or place.size not in (1, 2, 4, 8)) and not (texts and place.size <= 8):
             raise TargetError(f"{cls.__event__}: {name} is {place.size} bytes on this kernel, declared as {ctype.name}",
                               cure="Declare it as the kernel has it: `bpfwright types -t EVENT`.")
@@ -440,5 +440,3 @@ def _bare(function: Any) -> Any:
                          cure='Write @tracepoint.program("sched:*"), or take an event class.')
     return BoundProgram(HOOK, function, Event(cls.__event__), fields=cls)
 
-
-_ = (EnumType, Pointer, UserPointer)

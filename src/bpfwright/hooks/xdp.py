@@ -67,7 +67,9 @@ def _check_length(site: Any) -> Meaning:
 
 def _lower_length(b: Any, site: Any) -> Value:
     start, end = _bounds(b)
-    return Value(site.node.meaning, b.op("sub", "i64", b.op("toint", "i64", end), b.op("toint", "i64", start)))
+    length = b.op("sub", "i64", b.op("toint", "i64", end), b.op("toint", "i64", start))
+    # Opaque: else LLVM may add to the one pointer and subtract the other later, which the verifier does not allow.
+    return Value(site.node.meaning, b.op("opaque", "i64", length))
 
 
 def _field(offset: int) -> Property:

@@ -71,6 +71,7 @@ class Builder:
         self.at = function.block()
         self.span = ir.Span(0, 0)
         self.stack_used = 0
+        self.alignments: dict[int, int] = {}
 
     # operations
 
@@ -176,6 +177,7 @@ class Builder:
         """Memory of the function's own, made once at its entry."""
         id = self.out.value("ptr")
         self.entry.ops.append(ir.Op("slot", "ptr", (max(size, 1), max(align, 1), name), id, self.span))
+        self.alignments[id] = align
         return id
 
     def entry_store(self, slot: int) -> None:
@@ -206,7 +208,15 @@ class Builder:
         return self.memory(ctype.size, ctype.name) if wanted is None else wanted
 
     def pointer(self, base: int, offset: int) -> int:
-        return base if offset == 0 else self.op("offset", "ptr", base, offset)
+        if offset == 0:
+            return base
+        made = self.op("offset", "ptr", base, offset)
+        align = self.alignments.get(base, 0)
+        while align > 1 and offset % align:
+            align //= 2
+        if align:
+            self.alignments[made] = align
+        return made
 
     def load(self, type: str, pointer: int, offset: int = 0, align: int = 0) -> int:
         """`align` 0: the type's own."""
@@ -216,7 +226,7 @@ class Builder:
         self.effect("store", pointer, offset, value, align)
 
     def fill(self, pointer: int, size: int, byte: int = 0) -> None:
-        self.effect("fill", pointer, size, byte, 8 if size % 8 == 0 else 1)
+        self.effect("fill", pointer, size, byte, self.alignments.get(pointer, 8 if size % 8 == 0 else 1))
 
     def copy(self, target: int, source: int, size: int, align: int = 1, source_align: int = 0) -> None:
         if target != source and size:
@@ -335,7 +345,7 @@ class Builder:
         """Store a value as a `ctype`."""
         match ctype:
             case CharArray():
-                self.write_text(ctype, pointer, value, offset)
+                self.write_text(ctype, pointer, value, offset, space)
             case AddressType():
                 self.write_address(ctype, pointer, value, offset, space)
             case ArrayType() if isinstance(value.meaning, TupleOf):
@@ -351,7 +361,9 @@ class Builder:
                     literal = Value(Integer(number, number), self.number(number))
                     self.write(ctype.element, pointer, literal, offset + index * ctype.element.size, space)
             case RecordType() | ArrayType():
-                self.copy(self.pointer(pointer, offset), value.only, ctype.size, min(ctype.align, 8))
+                target, source = self.pointer(pointer, offset), value.only
+                self.copy(target, source, ctype.size, self.alignments.get(target, min(ctype.align, 8)),
+                          self.alignments.get(source, min(ctype.align, 8)))
             case Opaque():
                 self.fill(self.pointer(pointer, offset), ctype.size)
             case _:
@@ -376,20 +388,21 @@ class Builder:
         number, _ = self.numeric(value)
         return self.op("ne", "i1", number, self.number(0))
 
-    def write_text(self, ctype: CharArray, pointer: int, value: Value, offset: int) -> None:
+    def write_text(self, ctype: CharArray, pointer: int, value: Value, offset: int, space: str) -> None:
         target = self.pointer(pointer, offset)
+        align = self.known_align(target, space)
         if isinstance(value.meaning, Constant):
             text = value.meaning.value
             raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)  # type: ignore[call-overload]
-            self.write_bytes(target, raw.ljust(ctype.size, b"\0"))
+            self.write_bytes(target, raw.ljust(ctype.size, b"\0"), align)
             return
         assert isinstance(value.meaning, Reference)
         size = value.meaning.ctype.size
-        self.copy(target, value.only, size)
+        self.copy(target, value.only, size, align, self.known_align(value.only, value.meaning.space))
         if size < ctype.size:
             self.fill(self.pointer(target, size), ctype.size - size)
 
-    def write_bytes(self, target: int, data: bytes) -> None:
+    def write_bytes(self, target: int, data: bytes, align: int) -> None:
         """Constant bytes: words while they last, zeros as one fill."""
         body = data.rstrip(b"\0")
         keep = -(-len(body) // 8) * 8 if len(data) > 16 else len(data)
@@ -398,28 +411,23 @@ class Builder:
         while at < keep:
             size = next(s for s in (8, 4, 2, 1) if s <= keep - at)
             word = int.from_bytes(data[at:at + size], "little")
-            self.store(target, self.number(word, f"i{size * 8}"), at, 1)
+            self.store(target, self.number(word, f"i{size * 8}"), at, min(align, size))
             at += size
         if at < len(data):
             self.fill(self.pointer(target, at), len(data) - at)
 
     def write_address(self, ctype: AddressType, pointer: int, value: Value, offset: int, space: str) -> None:
         target = self.pointer(pointer, offset)
-        align = self.known_align(offset, space)
         if isinstance(value.meaning, Constant):
-            self.write_bytes(target, ctype.cls.coerce(value.meaning.value).packed)
+            self.write_bytes(target, ctype.cls.coerce(value.meaning.value).packed, self.known_align(target, space))
         else:
             source = value.meaning.space if isinstance(value.meaning, Reference) else "stack"
-            self.copy(target, value.only, ctype.size, align, self.known_align(0, source, ctype.align))
+            self.copy(target, value.only, ctype.size, self.known_align(target, space),
+                      self.known_align(value.only, source))
 
-    def known_align(self, offset: int, space: str, base: int = 8) -> int:
-        """What may be assumed of a place: its own slot's 8 and the offset on the stack, anything elsewhere."""
-        if space != "stack":
-            return 8
-        align = base
-        while offset % align:
-            align //= 2
-        return align
+    def known_align(self, pointer: int, space: str) -> int:
+        """What may be assumed of a place: on the stack what is known of it, elsewhere x86 and arm64 do not mind."""
+        return self.alignments.get(pointer, 1) if space == "stack" else 8
 
     def same_bytes(self, pointer: int, data: bytes) -> int:
         """Whether memory starts with constant bytes: compared in words, no early way out."""

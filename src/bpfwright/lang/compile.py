@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from bpfwright import _cache, _llvm
@@ -16,6 +17,7 @@ from bpfwright.types.config import Config
 __all__ = ["Compiled", "compile_programs", "llvm_text"]
 
 FORMAT = 1  # of what is cached
+_PLACE = re.compile(r"error: (.+?):(\d+):(\d+): in function")
 _ROOMS = ("lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types")
 
 
@@ -159,10 +161,13 @@ def _assemble(text: str, target: Target, programs: list[Program[Any, Any, Any]])
         return _llvm.compile_bpf(text, cpu=target.cpu, opt=target.opt)
     except CompilerCrash as crash:
         said = crash.diagnostics
-        if "stack" in said.lower():
-            function = programs[0].function
-            raise CompileError("this program needs more than 512 bytes of stack",
-                               file=function.__code__.co_filename, line=function.__code__.co_firstlineno,
-                               cure="Use shorter texts, or build records in the ring: `with ring.reserve() as e:`. "
-                                    + said.strip().splitlines()[0]) from crash
+        place = _PLACE.search(said)
+        if "stack limit" in said and place is not None:
+            file, line, column = place[1], int(place[2]), max(0, int(place[3]) - 1)
+            import linecache
+            source = linecache.getline(file, line).rstrip("\n")
+            raise CompileError("this program needs more than 512 bytes of stack", file=file, line=line, column=column,
+                               end_column=len(source), source=source,
+                               cure="Use shorter texts, or build records in the ring: `with ring.reserve() as e:`.",
+                               ) from crash
         raise

@@ -412,4 +412,5 @@ declare i64 @llvm.ctpop.i64(i64)
 declare i64 @llvm.ctlz.i64(i64, i1)"""
 _BPF_INTRINSICS = """
 declare ptr @llvm.bpf.passthrough.p0.p0(i32, ptr)
-declare i32 @llvm.bpf.passthrough.i32.i32(i32, i32)"""
+declare i32 @llvm.bpf.passthrough.i32.i32(i32, i32)
+declare i64 @llvm.bpf.passthrough.i64.i64(i32, i64)"""

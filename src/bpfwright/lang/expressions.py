@@ -50,7 +50,9 @@ class Expressions(Builder):
     def spill(self, size: int) -> int:
         base = self.sink.scratch_base(self)
         offset = self.sink.reserve(size)
-        return self.pointer(base, offset)
+        place = self.pointer(base, offset)
+        self.alignments[place] = 8
+        return place
 
     def into(self, node: Any, ctype: CType, pointer: int, offset: int = 0, space: str = "stack") -> None:
         """Lower an expression straight into memory that nothing else reads yet."""
@@ -87,11 +89,13 @@ class Expressions(Builder):
             return value
         place = self.memory(inner.ctype.size, "copy")
         owned = Reference(inner.ctype, "stack")
+        source = value.parts[-1]
+        align = self.known_align(source, inner.space)
         if isinstance(meaning, Optional):
             with self.when(value.parts[0]):
-                self.copy(place, value.parts[1], inner.ctype.size, inner.ctype.align)
+                self.copy(place, source, inner.ctype.size, 8, align)
             return Value(Optional(owned), value.parts[0], place)
-        self.copy(place, value.only, inner.ctype.size, inner.ctype.align)
+        self.copy(place, source, inner.ctype.size, 8, align)
         return Value(owned, place)
 
     def address(self, node: Any, ctype: CType) -> int:

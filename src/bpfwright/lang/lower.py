@@ -11,7 +11,7 @@ from bpfwright.lang.expressions import Expressions
 from bpfwright.lang.scope import mentioned
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (NOTHING, Integer, Meaning, Nothing, OneOf, Optional, Reference, meaning_of)
-from bpfwright.types.ctype import CType
+from bpfwright.types.ctype import AddressType, CharArray, CType
 
 __all__ = ["Frame", "Lowering"]
 
@@ -72,6 +72,9 @@ class Lowering(Expressions):
     def get(self, name: str, meaning: Meaning) -> Value:
         room = self.frame.body.variables[name]
         parts = [self.load(type, slot) for slot, type in self.declare(self.frame, name)]
+        inner = room.inner if isinstance(room, Optional) else room
+        if isinstance(inner, Reference) and isinstance(inner.ctype, (AddressType, CharArray)):
+            self.alignments[parts[-1]] = 8  # a variable's text has memory of its own
         return self.convert(Value(room, *parts), meaning)
 
     # function

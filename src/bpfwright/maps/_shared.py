@@ -115,7 +115,7 @@ def _lower_pop(b: Any, site: Any) -> Value:
     def take() -> Value:
         if isinstance(meaning.inner, Reference):
             place = b.memory(ctype.size, "popped")
-            b.copy(place, found, ctype.size, min(ctype.align, 8))
+            b.copy(place, found, ctype.size, 8, 8)  # both are memory of their own, which starts aligned
             b.helper(DELETE, map_at, key)
             return Value(meaning.inner, place)
         value: Value = b.read(ctype, found, 0, map_.space)

@@ -126,6 +126,13 @@ class MapDeclaration:
                                cure="Use it inside `with load(...)` or `with attach(...)`.")
         raise SessionError(f"two sessions hold this {type(self).__name__}", cure="Write session[name] to say which.")
 
+    def __eq__(self, other: object) -> bool:
+        """The same declaration; contents are compared by `dict(a.items()) == dict(b.items())`."""
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def __repr__(self) -> str:
         names = [getattr(a, "__name__", None) or str(a) for a in self.arguments]
         shown = f"[{', '.join(names)}]" if names else ""

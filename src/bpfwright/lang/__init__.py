@@ -1,0 +1,1 @@
+"""The language: parse, scope, check, lower to IR, passes, emit."""
