@@ -129,7 +129,7 @@ def test_runs_with_a_context() -> None:
             assert "context since Linux 5.14" in error.cure
         assert program.test_run(PACKET, repeat=1000).duration_ns < 100_000
         with pytest.raises(UsageError, match="refused its input"):
-            program.test_run(b"short")
+            program.test_run(PACKET, context=struct.pack("=6I", 0, 1000, 0, 0, 0, 0))      # beyond the packet's end
     mark = Function("main", encode((Instruction(LDX32, src=1, offset=8), Instruction(EXIT))))   # skb->mark
     spec = ObjectSpec((ProgramSpec("main", "main", "tc", B.BPF_PROG_TYPE_SCHED_CLS),), (mark,), ())
     with Kernel() as machine, machine.load(spec) as loaded:

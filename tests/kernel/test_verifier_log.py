@@ -56,6 +56,15 @@ def test_the_old_report_gives_what_was_known() -> None:
         in verdict.state
 
 
+def test_what_an_old_log_does_not_say_is_not_made_up() -> None:
+    log = ("from 2 to 3: R0_w=inv1 R1=ctx(id=0,off=0,imm=0) R10=fp0\n3: (61) r1 = *(u32 *)(r1 +0)\n"
+           "4: (71) r0 = *(u8 *)(r1 +20)\ninvalid access to packet, off=20 size=1, R1(id=0,off=20,r=0)\n"
+           "R1 offset is outside of the packet\nprocessed 5 insns (limit 1000000) max_states_per_insn 0\n")
+    assert parse(log).state == ()
+    told = log.replace("4: (71)", "4: R0_w=inv1 R1_w=pkt(id=0,off=0,r=0,imm=0) R10=fp0\n4: (71)")
+    assert parse(told).state == (("R1", "a pointer into the packet, 0 bytes in, with 0 bytes of it checked"),)
+
+
 @pytest.mark.parametrize(("state", "words"), [
     ("scalar(smin=0,smax=umax=255,var_off=(0x0; 0xff))", "a number from 0 to 255"),
     ("scalar(smin=0xffffffff80000000,smax=63)", "a number from -2147483648 to 63"),

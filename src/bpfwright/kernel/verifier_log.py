@@ -43,6 +43,7 @@ _MARK = re.compile(r"^\s*>>>\s*(\d+) \| (?:\([0-9a-f]{2}\) )?(.*)$")
 _POINTER = re.compile(r"^\s*\|\s+\^-- (\w+): (.*)$")
 _POINTED = re.compile(r"^\s*\|\s{4,}(\S.*)$")
 _WRITTEN = re.compile(r"^[rw]\d+ = ")        # what an instruction only writes, it need not know
+_TARGET = re.compile(r"^[rw](\d+) (?:\S{1,3})?= ")
 _USED = re.compile(r"\b[rw](\d+)\b")
 
 
@@ -97,7 +98,12 @@ class _Walk:
         self.instruction, self.text = index, text.strip()
         self.causes.clear()
         self.before = dict(self.registers)
-        self.registers.update(_registers(after))
+        known = _registers(after)
+        if not known:
+            # Old kernels do not say what an instruction changed: forget it rather than tell what was.
+            for name in _changed(self.text):
+                self.registers.pop(name, None)
+        self.registers.update(known)
 
     def _source(self, line: str) -> None:
         found = _SOURCE.match(line)
@@ -136,6 +142,14 @@ class _Walk:
         named = re.findall(r"\bR(\d+)\b", reason) + _USED.findall(read)
         names = dict.fromkeys(f"R{number}" for number in named)
         return tuple((name, describe(self.before[name])) for name in names if name in self.before)[:4]
+
+
+def _changed(text: str) -> list[str]:
+    """The registers that an instruction writes."""
+    if text.startswith("call"):
+        return [f"R{number}" for number in range(6)]
+    written = _TARGET.match(text)
+    return [f"R{written[1]}"] if written else []
 
 
 def _registers(text: str) -> dict[str, str]:
