@@ -38,8 +38,8 @@ def test_the_first_program_runs(tmp_path: Path) -> None:
             child = os.spawnvp(os.P_NOWAIT, "true", ["true"])
             os.waitpid(child, 0)
             assert running.stdout.readline().split() == ["PID", "COMM"]
-            while running.stdout.readline().split() != [str(child), "true"]:
-                pass
+            while (line := running.stdout.readline()).split() != [str(child), "true"]:
+                assert line, running.stderr.read()
             running.send_signal(signal.SIGINT)
             assert running.wait(10) == 0
             assert re.fullmatch(r"bpfwright: \d+ events, 0 lost\n", running.stderr.read())

@@ -208,7 +208,9 @@ def test_ps_follows_until_it_is_told_to_stop() -> None:
         try:
             heads = 0
             while heads < 2:
-                heads += running.stdout.readline().startswith("id,type,name")
+                line = running.stdout.readline()
+                assert line, running.stderr.read()
+                heads += line.startswith("id,type,name")
             running.send_signal(signal.SIGINT)
             assert running.wait(10) == 0
             assert running.stderr.read() == ""

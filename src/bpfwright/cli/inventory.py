@@ -48,13 +48,13 @@ class Holder(NamedTuple):
 
 
 def _each(next_command: int, open_command: int) -> Iterator[tuple[int, int]]:
-    """(id, descriptor) of everything of a kind; what goes away meanwhile is left out."""
+    """(id, descriptor) of everything of a kind; what comes or goes meanwhile is left out."""
     number = 0
     while number := sys.next_id(next_command, number):
         try:
             opened = sys.fd_by_id(open_command, number)
         except KernelError as problem:
-            if problem.errno == errno.ENOENT:
+            if problem.errno in (errno.ENOENT, errno.EAGAIN):  # gone already; a link that is not settled yet
                 continue
             raise
         try:
