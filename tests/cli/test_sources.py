@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_run_prints_the_events_of_what_is_declared(tmp_path: Path) -> None:
             assert "attached exits" in running.stderr.readline()
             child = os.spawnvp(os.P_NOWAIT, "true", ["true"])
             os.waitpid(child, 0)
-            row = {"pid": 0}
+            row: dict[str, Any] = {"pid": 0}
             while row["pid"] != child:
                 row = json.loads(running.stdout.readline() or "{}")  # ended: KeyError
             assert row["comm"] == "true"
