@@ -2,7 +2,7 @@
 _bpfwright() {
     local words='' now=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} before=${COMP_WORDS[COMP_CWORD-1]}
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W 'build doctor inspect load ps run types --help --version' -- "$now"))
+        COMPREPLY=($(compgen -W 'build demo doctor inspect load ps run types --help --version' -- "$now"))
         return
     fi
     case "$verb:$before" in
@@ -18,6 +18,7 @@ _bpfwright() {
     esac
     [ -n "$words" ] || [ "${now#-}" = "$now" ] || case "$verb" in
         build) words='--help --output --target -h -o' ;;
+        demo) words='--help --seconds -h' ;;
         doctor) words='--broken --format --help --json --output -f -h -j -o' ;;
         inspect) words='--format --help --json --only --output --target -f -h -j -o' ;;
         load) words='--attach --cgroup --egress --format --help --hz --interface --json --log --output --pin --xdp-mode -f -h -i -j -o' ;;
