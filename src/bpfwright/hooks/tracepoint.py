@@ -22,7 +22,7 @@ else:
     def dataclass_transform(**_: object):
         return lambda cls: cls
 
-__all__ = ["Context", "Event", "Fields", "Place", "parse_format", "program"]
+__all__ = ["Context", "Event", "Fields", "Place", "argument", "parse_format", "program", "result"]
 
 F = TypeVar("F", bound="Fields")
 _PROBE_READ_KERNEL, _PROBE_READ_KERNEL_STR, _GET_CURRENT_TASK = 113, 115, 35
@@ -88,8 +88,15 @@ def _read_register(b: Any, registers: int, offset: int) -> int:
     return value
 
 
+def _check_context(site: Any) -> None:
+    meaning = site.meaning("ctx")
+    if not isinstance(meaning, ContextOf) or meaning.cls is not Context:
+        site.refuse("the first argument is the context of a wildcard's program", "Write tracepoint.argument(ctx, 0).")
+
+
 def _check_argument(site: Any) -> Meaning:
-    site.bind("index")
+    site.bind("ctx", "index")
+    _check_context(site)
     index = site.constant("index")
     if not isinstance(index, int) or not 0 <= index < 6:
         site.refuse("a system call has six arguments: 0 to 5")
@@ -102,6 +109,12 @@ def _lower_argument(b: Any, site: Any) -> Value:
     return Value(site.node.meaning, _read_register(b, registers, offset))
 
 
+def _check_result(site: Any) -> Meaning:
+    site.bind("ctx")
+    _check_context(site)
+    return I64
+
+
 def _lower_result(b: Any, site: Any) -> Value:
     return Value(I64, b.load("i64", b.context(), 8, 8))
 
@@ -109,14 +122,11 @@ def _lower_result(b: Any, site: Any) -> Value:
 class Context(_Context):
     """What every event has; the fields of one event come with a class made by Fields.
 
-    Under a wildcard over system calls: `syscall` is the number, `argument(0)` to `argument(5)` the arguments at entry,
-    `result` the returned value at exit. 32-bit calls are left out unless the program asks for `compat=True`.
+    Under a wildcard over system calls `syscall` is the number; `argument(ctx, 0)` and `result(ctx)` give the rest.
+    32-bit calls are left out unless the program asks for `compat=True`.
     """
 
-    __operations__: ClassVar[dict[str, Operation]] = {
-        "syscall": Property(_check_syscall, _lower_syscall), "argument": Operation(_check_argument, _lower_argument),
-        "result": Property(lambda site: I64, _lower_result),
-    }
+    __operations__: ClassVar[dict[str, Operation]] = {"syscall": Property(_check_syscall, _lower_syscall)}
 
     if TYPE_CHECKING:
         @property
@@ -125,11 +135,20 @@ class Context(_Context):
         @property
         def syscall(self) -> int:
             """The system call's number."""
-        @property
-        def result(self) -> int:
-            """What the system call returned (at exit)."""
-        def argument(self, index: int) -> int:
-            """An argument of the system call (at entry)."""
+
+
+def argument(ctx: Context, index: int) -> int:
+    """Argument 0 to 5 of the system call, under a wildcard over entries."""
+    raise UsageError("tracepoint.argument() exists inside a kernel program only")
+
+
+def result(ctx: Context) -> int:
+    """What the system call returned, under a wildcard over exits."""
+    raise UsageError("tracepoint.result() exists inside a kernel program only")
+
+
+argument.__operation__ = Operation(_check_argument, _lower_argument)  # type: ignore[attr-defined]
+result.__operation__ = Operation(_check_result, _lower_result)  # type: ignore[attr-defined]
 
 
 @dataclass_transform(kw_only_default=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NoReturn
 
+from bpfwright.errors import UsageError
 from bpfwright.lang import tree as t
 from bpfwright.lang.numbers import fit
 from bpfwright.spec.dialect import Operation, Property, Value
@@ -196,6 +197,19 @@ def enumeration(cls: type[IntEnum]) -> Operation:
         return Value(site.node.meaning, b.numeric(site.value("value"))[0])
 
     return Operation(check, lower)
+
+
+def address(cls: type[Any]) -> Operation:
+    """`IPv4.Address("10.0.0.1")`: a constant."""
+    def check(site: Any) -> Meaning:
+        site.bind("text")
+        text = site.constant("text")
+        try:
+            return Constant(cls.coerce(text))
+        except UsageError as error:
+            return refused(site, error.what, error.cure or f'Write {cls.__qualname__}("...") with a constant text.')
+
+    return Operation(check, lambda b, site: Value(site.node.meaning))
 
 
 # methods of values

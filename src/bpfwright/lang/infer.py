@@ -17,6 +17,7 @@ from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Boolean, Constant, Context
                                     Meaning, Nothing, OneOf, Optional, Reference, TupleOf, UserAddress, describe, join,
                                     meaning_of)
 from bpfwright.types import is_shared
+from bpfwright.types.address import Address
 from bpfwright.types.config import Config
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Maybe, Opaque, Pointer, RecordType, UserPointer)
@@ -615,6 +616,8 @@ class Infer:
             return self.operate(node, operation, Constant(value), node.function)
         if isinstance(value, Int):
             return self.operate(node, builtin.conversion(value), Constant(value), node.function)
+        if isinstance(value, type) and issubclass(value, Address):
+            return self.operate(node, builtin.address(value), Constant(value), node.function)
         if isinstance(value, type):
             return self.construct(node, value)
         if isinstance(value, FunctionType):
