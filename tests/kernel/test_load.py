@@ -134,7 +134,7 @@ def test_runs_with_a_context() -> None:
     spec = ObjectSpec((ProgramSpec("main", "main", "tc", B.BPF_PROG_TYPE_SCHED_CLS),), (mark,), ())
     with Kernel() as machine, machine.load(spec) as loaded:
         result = loaded.programs["main"].test_run(PACKET, context=struct.pack("=3I", 0, 0, 42).ljust(192, b"\0"))
-        assert result.value == 42 and len(result.context) == 192
+        assert result.value == 42 and len(result.context) >= 184        # as long as this kernel knows it
 
 
 def test_what_cannot_be_run_says_so() -> None:
