@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -22,12 +21,14 @@ def numbers(header: str) -> dict[str, int]:
     probe = source + "".join(f"@{name} __NR_{name}\n" for name in names)
     text = subprocess.run(["gcc", "-E", "-P", "-"], input=probe, capture_output=True, text=True, check=True).stdout
     found = re.findall(r"@(\w+) (\d+)", text)
-    return {name: int(number) for name, number in found if not name.startswith("syscalls") and "arch_specific" not in name}
+    return {name: int(number) for name, number in found
+            if not name.startswith("syscalls") and "arch_specific" not in name}
 
 
 def main() -> None:
-    lines = ['"""System call numbers by architecture. Written by scripts/generate_syscalls.py from the kernel\'s headers."""',
-             "from __future__ import annotations", "", '__all__ = ["NUMBERS"]', "", "NUMBERS: dict[str, dict[str, int]] = {"]
+    lines = ['"""System call numbers by architecture. Written by scripts/generate_syscalls.py from the '
+             'kernel\'s headers."""', "from __future__ import annotations", "", '__all__ = ["NUMBERS"]', "",
+             "NUMBERS: dict[str, dict[str, int]] = {"]
     for machine, (header, _) in SOURCES.items():
         table = numbers(header)
         body = ", ".join(f'"{name}": {number}' for name, number in sorted(table.items(), key=lambda item: item[1]))
@@ -39,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

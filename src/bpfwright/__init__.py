@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bpfwright._version import __version__ as __version__
     from bpfwright.helpers import exists as exists, log as log, subprogram as subprogram
     from bpfwright.kernel import Kernel as Kernel
     from bpfwright.session import attach as attach, load as load, run as run
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
         array as array, be16 as be16, be32 as be32, be64 as be64, bits as bits, char as char, i8 as i8, i16 as i16,
         i32 as i32, i64 as i64, ptr as ptr, shared as shared, u8 as u8, u16 as u16, u32 as u32, u64 as u64,
     )
-
-__version__ = "0.1.0"
 
 _FILES = {
     "exists": "helpers", "log": "helpers", "subprogram": "helpers", "Kernel": "kernel", "attach": "session",
@@ -25,10 +24,11 @@ __all__ = list(_FILES)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _FILES:
+    room = "_version" if name == "__version__" else _FILES.get(name)
+    if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
-    value: object = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+    value: object = getattr(import_module(f"{__name__}.{room}"), name)
     globals()[name] = value
     return value
 

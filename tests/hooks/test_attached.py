@@ -144,7 +144,7 @@ def test_tracepoints_tell_opens(tmp_path: object) -> None:
     with attach(entering, leaving) as session:
         events = session.events(opened)
         with pytest.raises(FileNotFoundError):
-            open(name)
+            os.stat(os.open(name, os.O_RDONLY))
         (event,) = [e for e in events.within(0.2) if e.pid == os.getpid()]
         assert event.path == name and event.result == -2
         assert events.lost == 0

@@ -5,6 +5,7 @@ import ctypes
 import mmap
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -122,9 +123,9 @@ def _describe() -> tuple[dict[str, str], dict[str, str], dict[int, int]]:
     return fields, values, arguments
 
 
-def define_program(text: str) -> object:
-    return define(text.replace("    __syscall_nr: i32\n", ""), tracepoint=tracepoint, current=current, who=who, Call=Call,
-                  singles=singles)
+def define_program(text: str) -> Any:
+    return define(text.replace("    __syscall_nr: i32\n", ""), tracepoint=tracepoint, current=current, who=who,
+                  Call=Call, singles=singles)
 
 
 if os.uname().machine == "x86_64" and os.geteuid() == 0:
@@ -148,7 +149,7 @@ def test_results_and_subsets() -> None:
         assert X86["getppid"] in numbers and X86["alarm"] not in numbers
 
 
-CODE32 = bytes.fromhex("53" "b814000000" "cd80" "5b" "c3")  # push rbx; mov eax, 20 (getpid, 32-bit); int 0x80; pop rbx; ret
+CODE32 = bytes.fromhex("53" "b814000000" "cd80" "5b" "c3")  # push rbx; mov eax, 20; int 0x80; pop rbx; ret
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="int 0x80 is x86")
@@ -175,7 +176,8 @@ def test_a_wildcard_attaches_and_detaches_at_once() -> None:
     for _ in range(5):
         with load(dispatching) as session:
             start = time.perf_counter()
-            link = dispatching.hook.attach(session.machine, session.program(dispatching), dispatching, dispatching.target)
+            loaded = session.program(dispatching)
+            link = dispatching.hook.attach(session.machine, loaded, dispatching, dispatching.target)
             link.close()
             best = min(best, time.perf_counter() - start)
     assert best < 0.3

@@ -81,7 +81,7 @@ def llvm_text(programs: list[Program[Any, Any, Any]], target: Target) -> str:
 
 def _version() -> str:
     """The version, and the newest file of the rooms that make the object: a changed compiler finds nothing cached."""
-    from bpfwright import __version__
+    from bpfwright._version import __version__
     home = os.path.dirname(os.path.dirname(__file__))
     newest = 0
     for room in _ROOMS:
