@@ -4,12 +4,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bpfwright.spec.dialect import Operation, Value
+from bpfwright.spec.dialect import Loop, Operation, Value
 from bpfwright.spec.header import Header, Link
-from bpfwright.spec.meaning import Constant, Integer, Meaning, OneOf, Optional, Reference
+from bpfwright.spec.meaning import Constant, Meaning, OneOf, Optional, Reference
 from bpfwright.types.ctype import BitsType, Int, RecordType
 
-__all__ = ["Bounds", "find", "parents"]
+__all__ = ["Bounds", "find", "option_loop", "parents"]
 
 Bounds = Callable[[Any], tuple[int, int]]
 """Given the builder: pointers to the first byte of the packet and behind its last."""
@@ -69,6 +69,7 @@ class _Walk:
 
     def run(self) -> Value:
         b = self.b
+        b.sink.packet_bounds = self.bounds
         start, self.end = self.bounds(b)
         self.at = b.slot(8, 8, "at")
         self.found = b.slot(8, 8, "header")
@@ -200,4 +201,119 @@ def _repeating(reach: list[type[Header]]) -> set[type[Header]]:
     return repeating
 
 
-_ = Integer
+
+# for option in tcp.options
+
+
+MOST_OPTIONS, WALKED_OPTIONS = 40, 5
+"""How many options of one header a loop walks; fewer where the verifier has no iterators (before Linux 6.4)."""
+_LONGEST = 256  # bytes of options that a header may have
+
+
+def option_loop(header: type[Header]) -> Loop:
+    """`for option in tcp.options:` each option as one of its declared kinds, bounds checked."""
+    options = header.option_list
+    assert options is not None
+    kinds: list[type[Header]] = [*options.kinds.values(), options.item]
+    references = tuple(Reference(RecordType(kind), "packet") for kind in kinds)
+    item = references[0] if len(references) == 1 else OneOf(references)
+
+    def check(site: Any) -> Meaning:
+        site.bind()
+        return item
+
+    def lower(b: Any, site: Any, body: Callable[..., None]) -> None:
+        _OptionWalk(b, site, header, kinds, item).run(body)
+
+    return Loop(check, lower)
+
+
+class _OptionWalk:
+    def __init__(self, b: Any, site: Any, header: type[Header], kinds: list[type[Header]], item: Meaning) -> None:
+        self.b = b
+        self.site = site
+        self.header = header
+        self.kinds = kinds
+        self.item = item
+
+    def run(self, body: Callable[..., None]) -> None:
+        """The offset is a number that each round bounds anew, and the pointer made of it: so the verifier settles."""
+        b, header = self.b, self.header
+        options: Any = header.option_list
+        start = b.slot(8, 8, "start")
+        b.store(start, self.site.receiver_value().only)
+        _, self.end = b.sink.packet_bounds(b)
+        offset, length = b.slot(8, 8, "option"), b.slot(8, 8, "options")
+        b.store(offset, b.number(header.__layout__().size))
+        b.store(length, self.header_length(b.load("ptr", start)))
+        with b.rounds(MOST_OPTIONS, WALKED_OPTIONS) as (head, self.after):
+            here = b.load("i64", offset)
+            self.require(b.op("ult", "i1", here, b.load("i64", length)))
+            self.require(b.op("ult", "i1", here, b.number(_LONGEST)))
+            at = b.anchor(b.op("index", "ptr", b.load("ptr", start), here, 1))
+            self.require(b.op("ule", "i1", b.pointer(at, 1), self.end))
+            kind = b.extend(b.load("i8", at, 0, 1), "i8")
+            self.skip_singles(options, kind, here, offset, head)
+            self.require(b.op("ule", "i1", b.pointer(at, options.item.__layout__().size), self.end))
+            size = self.option_size(options, at)
+            self.require(b.op("ule", "i1", b.number(options.item.__layout__().size), size))
+            b.store(offset, b.op("add", "i64", here, size))
+            body(self.choice(at, kind), head, self.after)
+
+    def skip_singles(self, options: Any, kind: int, here: int, offset: int, head: Any) -> None:
+        """Options of one byte: the end ends, the others are stepped over."""
+        b = self.b
+        if options.end is not None:
+            self.require(b.op("ne", "i1", kind, b.number(options.end)))
+        for single in options.single:
+            if single == options.end:
+                continue
+            one, more = b.block(), b.block()
+            b.branch(b.op("eq", "i1", kind, b.number(single)), one, more)
+            b.at = one
+            b.store(offset, b.op("add", "i64", here, b.number(1)))
+            b.goto(head)
+            b.at = more
+
+    def option_size(self, options: Any, at: int) -> int:
+        """The bytes that the option says it has."""
+        b, rule = self.b, options.item.length_rule
+        field = options.item.__layout__().fields[rule.field]
+        size: int = b.read(field.type, at, field.offset, "packet").only
+        if rule.unit_bytes != 1:
+            size = b.op("mul", "i64", size, b.number(rule.unit_bytes))
+        return b.op("add", "i64", size, b.number(rule.bias)) if rule.bias else size
+
+    def header_length(self, start: int) -> int:
+        """The header's bytes, options included."""
+        b, rule = self.b, self.header.length_rule
+        if rule is None:
+            fixed: int = b.number(self.header.__layout__().size)
+            return fixed
+        field = self.header.__layout__().fields[rule.field]
+        if isinstance(field.type, BitsType):
+            value = b.read_bits(field.type, start, field.offset, field.shift, field.width, "packet").only
+        else:
+            value = b.read(field.type, start, field.offset, "packet").only
+        length: int = b.op("add", "i64", b.op("mul", "i64", value, b.number(rule.unit_bytes)), b.number(rule.bias))
+        return length
+
+    def require(self, condition: int) -> None:
+        following = self.b.block()
+        self.b.branch(condition, following, self.after)
+        self.b.at = following
+
+    def choice(self, at: int, kind: int) -> Value:
+        """The option as the kind that it says, where its whole layout is there; else as any option."""
+        b = self.b
+        if len(self.kinds) == 1:
+            return Value(self.item, at)
+        which = b.slot(8, 8, "kind")
+        b.store(which, b.number(len(self.kinds)))
+        for number, cls in enumerate(self.kinds[:-1], 1):
+            said = b.op("eq", "i1", kind, b.number(cls.number))  # type: ignore[attr-defined]
+            with b.when(said):
+                whole = b.op("ule", "i1", b.pointer(at, cls.__layout__().size), self.end)
+                with b.when(whole):
+                    b.store(which, b.number(number))
+        return Value(self.item, b.load("i64", which), at)

@@ -125,7 +125,7 @@ class Checker(Infer):
         return both
 
     def merge(self, node: Any, a: f.Flow | None, b: f.Flow | None) -> f.Flow | None:
-        merged, clash = f.merge(a, b)
+        merged, clash = f.merge(a, b, self.variables)
         if clash and a is not None and b is not None:
             self.refuse(node, f"{clash} is {describe(a[clash])} on one path and {describe(b[clash])} on another",
                         "Use two names.")
@@ -259,7 +259,7 @@ class Checker(Infer):
             body()
             exits = self.loops.pop()
             end = self.merge(node, self.flow, exits["continue"])
-            settled, clash = f.settle(head, end, round)
+            settled, clash = f.settle(head, end, round, self.variables)
             if clash:
                 self.refuse(node, f"{clash} is {describe(head[clash])} before this loop and "
                             f"{describe((end or head)[clash])} after a round", "Use two names.")
@@ -377,8 +377,8 @@ class Checker(Infer):
             case "none":
                 if not isinstance(subject, (Optional, Nothing)):
                     self.refuse(pattern, f"{describe(subject)} is never None", "Remove the case.")
-                if name:
-                    self.set_variable(name, NOTHING, pattern)
+                if name and self.flow is not None:
+                    self.flow = {**self.flow, name: NOTHING}
                 return {None}
             case "value":
                 return self.value_pattern(pattern, inner, name)
@@ -411,8 +411,8 @@ class Checker(Infer):
             if inner.enum is not None and value.enum is not inner.enum:
                 self.refuse(pattern, f"{describe(inner)} is never {describe(value)}",
                             f"Match on members of {inner.enum.__name__}.")
-            if name:
-                self.set_variable(name, Integer(value.low, value.high, inner.enum), pattern)
+            if name and self.flow is not None:
+                self.flow = {**self.flow, name: Integer(value.low, value.high, inner.enum)}
             return {value.enum(value.low)} if value.enum is not None else set()
         return set()
 
@@ -431,8 +431,8 @@ class Checker(Infer):
         if not isinstance(chosen, Reference):
             self.refuse(pattern, f"{describe(inner)} is never a {meaning.value.__name__}",
                         "Match on the classes that were looked for.")
-        if name:
-            self.set_variable(name, chosen, pattern)
+        if name and self.flow is not None:
+            self.flow = {**self.flow, name: chosen}
         for field, child in pattern.keywords:
             part = self.member(pattern, chosen, field)
             self.pattern(child, part, "")

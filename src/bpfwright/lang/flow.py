@@ -17,23 +17,25 @@ _SWAP = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _NEGATE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "==", "is": "is not", "is not": "is"}
 
 
-def merge(a: Flow | None, b: Flow | None) -> tuple[Flow | None, str]:
-    """What holds where two paths meet, and a name whose meanings do not join ('' when all do)."""
+def merge(a: Flow | None, b: Flow | None, rooms: Flow) -> tuple[Flow | None, str]:
+    """What holds where two paths meet, and a name whose meanings do not join ('' when all do).
+
+    Where both paths narrowed a name to different parts of it, what it may be at all (`rooms`) holds again."""
     if a is None or b is None:
         return (b if a is None else a), ""
     both: Flow = {}
     for name, meaning in a.items():
         if name in b:
-            joined = join(meaning, b[name])
+            joined = join(meaning, b[name]) or rooms.get(name)
             if joined is None:
                 return None, name
             both[name] = joined
     return both, ""
 
 
-def settle(before: Flow, after: Flow | None, round: int) -> tuple[Flow, str]:
+def settle(before: Flow, after: Flow | None, round: int, rooms: Flow) -> tuple[Flow, str]:
     """A loop's head: what held before it and what its body leaves, widened from the third round on."""
-    merged, clash = merge(before, after)
+    merged, clash = merge(before, after, rooms)
     if merged is None:
         return before, clash
     if round >= 2:

@@ -343,6 +343,9 @@ class Infer:
             case Reference(ctype=Opaque(name=opaque)):
                 return builtin.opaque(opaque).get(name)
             case Reference(ctype=RecordType(cls=cls)):
+                if name and name == getattr(cls, "tail_name", "") and getattr(cls, "option_list", None) is not None:
+                    from bpfwright.hooks._packet import option_loop
+                    return option_loop(cls)
                 return operation_of(cls, name) or builtin.method(meaning, name)
         return builtin.method(meaning, name)
 

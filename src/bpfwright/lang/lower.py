@@ -1,6 +1,8 @@
 """The checked tree to IR: one pass that only reads what `check` found out."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bpfwright.lang import ir
@@ -370,6 +372,39 @@ class Lowering(Expressions):
         self.goto(head)
         self.at = after
         number.destroy()
+
+    @contextmanager
+    def rounds(self, most: int, walked: int) -> Iterator[tuple[ir.Block, ir.Block]]:
+        """`with b.rounds(40, 6) as (head, after):` builds a loop of at most 40 rounds that the verifier settles, or of
+        6 that it walks where it has no iterators. What is built goes round; a jump to `after` leaves."""
+        from bpfwright.lang.calls import iter_num
+        head, after = self.block(), self.block()
+        if self.sink.target.has("iter_num"):
+            number = iter_num(self, self.number(most))
+            self.goto(head)
+            self.at = head
+            following = self.block()
+            self.branch(self.is_null(number.next()), after, following)
+            self.at = following
+            self.frame.scopes.append(number.destroy)
+            yield head, after
+            self.frame.scopes.pop()
+            self.goto(head)
+            self.at = after
+            number.destroy()
+            return
+        counter = self.slot(8, 8, "rounds")
+        self.store(counter, self.number(0))
+        self.goto(head)
+        self.at = head
+        count = self.load("i64", counter)
+        following = self.block()
+        self.branch(self.op("ult", "i1", count, self.number(walked)), following, after)
+        self.at = following
+        self.store(counter, self.op("add", "i64", count, self.number(1)))
+        yield head, after
+        self.goto(head)
+        self.at = after
 
     def set_target(self, target: Any, value: Value) -> None:
         if isinstance(target, t.Name):

@@ -78,6 +78,7 @@ class Unit:
         self.separate_results = False
         self.facts: Any = None
         self.raw_exit = False
+        self.packet_bounds: Any = None
         self.program = ""
         self.context: Any = None
         self.scratch_sizes: dict[str, int] = {}
