@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bpfwright.events import Events
     from bpfwright.lang.compile import Compiled
     from bpfwright.lang.target import Target
+    from bpfwright.maps.perf import PerfEventArray
     from bpfwright.maps.ringbuf import RingBuf
 
 __all__ = ["Loaded", "Session", "attach", "load", "run", "target_of"]
@@ -133,15 +134,14 @@ class Session:
 
     # use
 
-    def events(self, ring: RingBuf[S]) -> Events[S]:
+    def events(self, ring: RingBuf[S] | PerfEventArray[S]) -> Events[S]:
         """The records of a ring: iterate, `async for`, or `.columns()`; `.lost` says what found no room."""
         declared: Any = ring
         binding = self.bindings.get(id(declared))
         if binding is None:
             raise SessionError("no program of this session sends to this ring")
-        from bpfwright.events import Events, RingReader
-        from bpfwright.kernel.ring import MappedRing
-        reader = RingReader(MappedRing(binding.handle), declared.value.size)  # type: ignore[arg-type]
+        from bpfwright.events import Events
+        reader = _reader(binding.handle, declared)
         made: Events[S] = Events(reader, declared.value.cls, binding.lost)
         if self._deadline_ns is not None:
             made.within(max(0.0, (self._deadline_ns - now_ns()) / 1e9))
@@ -298,6 +298,17 @@ def load(*programs: Any, machine: Machine | None = None, config: Config | None =
         if not isinstance(program, Program):
             raise UsageError(f"{program!r} is not a program", cure="Decorate a function, as in `@xdp.program`.")
     return (Loaded if len(programs) == 1 else Session)(list(programs), machine, config)
+
+
+def _reader(handle: Any, declared: Any) -> Any:
+    """What takes records out of a ring buffer, or out of the buffers of every CPU."""
+    if hasattr(declared, "pages"):
+        from bpfwright.events import PerfReader
+        from bpfwright.kernel.ring import open_perf_buffers
+        return PerfReader(open_perf_buffers(handle, declared.pages), declared.value.size)
+    from bpfwright.events import RingReader
+    from bpfwright.kernel.ring import MappedRing
+    return RingReader(MappedRing(handle), declared.value.size)
 
 
 def _kernel() -> Machine:

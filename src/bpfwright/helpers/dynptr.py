@@ -102,7 +102,7 @@ bpf_dynptr.__operations__ = View.__operations__  # type: ignore[attr-defined]
 
 
 def whole_packet(ctx: object) -> AbstractContextManager[View]:
-    """`with whole_packet(ctx) as view:` reads and writes anywhere in a packet, frags included. XDP and tc. Since 6.4."""
+    """`with whole_packet(ctx) as view:` reads and writes anywhere in a packet, frags too. XDP and tc. Since 6.4."""
     raise inside_only("whole_packet")
 
 

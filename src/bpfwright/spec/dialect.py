@@ -169,7 +169,7 @@ class Loop(Operation):
 
     __slots__ = ("parameters", "run", "style")
 
-    def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value], style: str = "inline",
+    def __init__(self, check: Callable[[Any], Meaning], lower: Callable[..., Any], style: str = "inline",
                  parameters: Callable[..., Any] | None = None, run: Callable[..., Any] | None = None) -> None:
         super().__init__(check, lower)
         self.style = style
