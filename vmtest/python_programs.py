@@ -4,10 +4,14 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Watched", "compiled", "loaded"]
+__all__ = ["Watched", "compiled", "compiled_file", "loaded"]
 
 CELLS = struct.Struct("<3Q")
 FIRST = struct.pack("<I", 0)
@@ -18,6 +22,15 @@ def compiled(program: Any) -> dict[str, bytes]:
     from bpfwright.lang.compile import compile_programs
     from bpfwright.lang.target import OLDEST
     return {"object": compile_programs([program], OLDEST).elf}
+
+
+def compiled_file(path: Path) -> bytes:
+    """What `bpfwright build` makes of a file, in a process of its own: files of one name do not meet."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "object"
+        subprocess.run([sys.executable, "-m", "bpfwright.cli", "build", str(path), "-o", str(output)], check=True,
+                       capture_output=True)
+        return output.read_bytes()
 
 
 class Watched:

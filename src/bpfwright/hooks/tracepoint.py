@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
 
-from bpfwright.errors import TargetError, UsageError
+from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
 from bpfwright.hooks import _registers
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, ContextOf, Integer, Meaning, Reference, UserAddress,
@@ -27,6 +27,7 @@ __all__ = ["Context", "Event", "Fields", "Place", "argument", "parse_format", "p
 F = TypeVar("F", bound="Fields")
 _PROBE_READ_KERNEL, _PROBE_READ_KERNEL_STR, _GET_CURRENT_TASK = 113, 115, 35
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
+_FIRST_ARGUMENT = 16  # struct trace_event_raw_sys_enter and _exit: what every event has, the number, then words
 _MOST_SINGLE = 16  # a wildcard over more system calls than this becomes one raw tracepoint
 _FIELD = re.compile(r"^\s*field:(?P<type>.*?)\s*\**\b(?P<name>\w+)(?:\[(?P<count>[^]]*)\])?;\s*"
                     r"offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>\d)", re.M)
@@ -267,7 +268,7 @@ class _Hook(HookPoint):
         cls = program.options.get("fields")
         if cls is not None:
             category, _, name = cls.__event__.partition(":")
-            places = parse_format(machine.event_format(category, name))
+            places = _places(machine, cls, category, name)
             missing = [field for field in cls.__own__ if field not in places]
             if missing:
                 raise TargetError(f"{cls.__event__} has no field {missing[0]!r} on this kernel",
@@ -375,6 +376,19 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
         else:
             found.append((number, number))
     return found
+
+
+def _places(machine: Any, cls: type[Fields], category: str, name: str) -> dict[str, Place]:
+    """The fields as the machine describes them. Where it cannot, those of system calls are as they are everywhere."""
+    try:
+        return parse_format(machine.event_format(category, name))
+    except (KernelError, NotSupported, OSError) as error:
+        if cls.__module__ == "bpfwright.tracepoints.syscalls":
+            return {field: Place(_FIRST_ARGUMENT + 8 * at, 8, False, False) for at, field in enumerate(cls.__own__)}
+        if isinstance(error, OSError):
+            raise NotSupported(f"the fields of {cls.__event__} are not known", why=str(error),
+                               cure="They are read from tracefs: mount it, or use an event of a system call.") from None
+        raise
 
 
 def _check_types(cls: type[Fields], places: dict[str, Place]) -> None:

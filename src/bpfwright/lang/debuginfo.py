@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer)
@@ -21,6 +21,21 @@ def quote(text: str) -> str:
                          c.encode("utf-8", "surrogateescape")) for c in text) + '"'
 
 
+class Part(NamedTuple):
+    """A member of a kernel type as we drew it: its access string, its storage in bytes, its bits in that storage."""
+
+    access: str
+    offset: int
+    size: int
+    shift: int
+    width: int
+
+    def local(self, kind: int) -> int:
+        """What a CO-RE relocation of a kind finds in our own drawing: libbpf refuses code that holds another number."""
+        known = {0: self.offset, 1: self.size, 4: 64 - self.shift - self.width, 5: 64 - self.width}
+        return known.get(kind, 1)
+
+
 class Metadata:
     """Numbered metadata nodes, each made once."""
 
@@ -30,7 +45,7 @@ class Metadata:
         self.globals: list[int] = []
         self.unit = self.add_node("")
         self.kernel_fields: dict[str, list[tuple[str, ...]]] = {}
-        self.kernel_places: dict[str, dict[tuple[str, ...], tuple[str, int, int]]] = {}
+        self.kernel_places: dict[str, dict[tuple[str, ...], Part]] = {}
 
     def add_node(self, text: str) -> int:
         self.nodes.append(text)
@@ -157,19 +172,19 @@ class Metadata:
         if path not in paths:
             paths.append(path)
 
-    def kernel_type(self, key: str, cls: Any, name: str) -> tuple[int, dict[tuple[str, ...], tuple[str, int, int]]]:
-        """(node, {path: (access string, byte offset, size)}) of the part of a kernel type that is read."""
+    def kernel_type(self, key: str, cls: Any, name: str) -> tuple[int, dict[tuple[str, ...], Part]]:
+        """(node, {path: where it is}) of the part of a kernel type that is read."""
         known = self.known.get(("kernel", key))
         if known is not None:
             return known, self.kernel_places[key]
-        places: dict[tuple[str, ...], tuple[str, int, int]] = {}
+        places: dict[tuple[str, ...], Part] = {}
         number = self._kernel_record(cls, name, self.kernel_fields[key], (), "0", 0, places)
         self.known[("kernel", key)] = number
         self.kernel_places[key] = places
         return number, places
 
     def _kernel_record(self, cls: Any, name: str, paths: list[tuple[str, ...]], done: tuple[str, ...],
-                       access: str, base: int, places: dict[tuple[str, ...], tuple[str, int, int]]) -> int:
+                       access: str, base: int, places: dict[tuple[str, ...], Part]) -> int:
         number = self.add_node("")
         layout = cls.__layout__()
         heads = list(dict.fromkeys(p[0] for p in paths if p))
@@ -183,11 +198,11 @@ class Metadata:
             rest = [p[1:] for p in paths if p[0] == head and len(p) > 1]
             if isinstance(field.type, BitsType):
                 bit = field.offset * 8 + field.shift
-                places[here] = (step, base + field.offset, field.type.size)
+                places[here] = Part(step, base + field.offset, field.type.size, field.shift, field.width)
                 members.append(self.member(head, self.type(field.type.storage), bit, field.width, number,
                                            field.offset * 8))
                 continue
-            places[here] = (step, base + field.offset, field.type.size)
+            places[here] = Part(step, base + field.offset, field.type.size, 0, field.type.size * 8)
             if isinstance(field.type, RecordType):
                 inner = self._kernel_record(field.type.cls, field.type.name, rest, here, step, base + field.offset,
                                             places)

@@ -153,9 +153,8 @@ class Emitter:
         """The global whose address CO-RE patches; declared once."""
         cls, name = self.kernel_types[key]
         number, places = self.debug.kernel_type(key, cls, name)
-        access, offset, size = places[tuple(path.split("."))]
-        value = {0: offset, 1: size}.get(kind, 1)
-        symbol = f"llvm.{name}:{kind}:{value}${access}"
+        part = places[tuple(path.split("."))]
+        symbol = f"llvm.{name}:{kind}:{part.local(kind)}${part.access}"
         self.externals.setdefault(f'"{symbol}"', f'@"{symbol}" = external global {type}, '
                                                  f"!llvm.preserve.access.index !{number} #9")
         return f'@"{symbol}"'

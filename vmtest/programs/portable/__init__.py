@@ -1,0 +1,1 @@
+"""Programs that `bpfwright build` makes portable objects of: one file an object, together most of the language."""
