@@ -11,6 +11,8 @@ from bpfwright.types import L, address, be16, bits, u8
 
 __all__ = ["IPv4", "IPv4Option"]
 
+_OCTETS = {str(number): number for number in range(256)}  # maps are filled from millions of addresses as text
+
 
 class IPv4Option(Option):
     """An option of the IPv4 header; `length` counts kind and length too."""
@@ -32,11 +34,11 @@ class IPv4(Header):
         @classmethod
         def parse(cls, text: str) -> bytes:
             """The four bytes; UsageError unless `text` is four decimal numbers up to 255 without leading zeros."""
-            groups = text.split(".")
-            if len(groups) == 4 and all(g.isascii() and g.isdigit() and str(int(g)) == g for g in groups if len(g) < 4):
-                numbers = [int(group) if len(group) < 4 else 256 for group in groups]
-                if max(numbers) < 256:
-                    return bytes(numbers)
+            try:
+                first, second, third, fourth = text.split(".")
+                return bytes((_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth]))
+            except (KeyError, ValueError):
+                pass
             raise UsageError(f"{text!r} is not an IPv4 address", cure="Write 192.0.2.1.")
 
         @classmethod

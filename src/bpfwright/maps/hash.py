@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bpfwright.maps import _shared as s
@@ -12,6 +13,7 @@ __all__ = ["Hash", "LruHash"]
 K = TypeVar("K")
 V = TypeVar("V")
 _NO_PREALLOC = 1
+_BATCH = 1 << 16  # entries that update() hands over at once
 _MISSING: Any = object()
 
 class Hash(s.Keyed, MutableMapping[K, V]):
@@ -69,7 +71,28 @@ class Hash(s.Keyed, MutableMapping[K, V]):
         total: Any = (0 if raw is None else self._value_from(raw)) + by
         self[key] = total
 
+    def discard(self, key: K) -> bool:
+        """Remove an entry, and say whether it was there."""
+        return bool(self.handle.delete(self._key_bytes(key)))
+
     if not TYPE_CHECKING:
+        def update(self, entries=(), /, **named):
+            """dict.update, in batches: keys and values are written into columns, which the kernel takes as a whole."""
+            pairs = iter(entries.items() if hasattr(entries, "keys") else entries)
+            key, value = self.key, self._value_type
+            while chunk := list(islice(pairs, _BATCH)):
+                keys, values = bytearray(len(chunk) * key.size), bytearray(len(chunk) * value.size)
+                put_key, put_value, key_size, value_size = key.put, value.put, key.size, value.size
+                key_at = value_at = 0
+                for each, its_value in chunk:
+                    put_key(keys, key_at, each)
+                    put_value(values, value_at, its_value)
+                    key_at += key_size
+                    value_at += value_size
+                self.handle.update_batch(keys, values, len(chunk))
+            if named:
+                self.update(named)
+
         def pop(self, key, default=_MISSING):
             raw = self.handle.pop(self._key_bytes(key))
             if raw is not None:
