@@ -1,6 +1,6 @@
 """IPv6 extension headers (RFC 8200, section 4; RFC 4302): each leads to the next by its next_header.
 
-All but hop-by-hop may come in any order (section 4.1), so their links make circles.
+All but hop-by-hop may come in any order and number (section 4.1), so their links make circles.
 """
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HopByHop(Header):
 class Routing(Header):
     """The nodes to visit; the last of them is where the packet goes."""
 
-    follows = (Link(IPv6, "next_header", (43,)), Link(HopByHop, "next_header", (43,)))
+    follows = (Link(IPv6, "next_header", (43,)), Link(HopByHop, "next_header", (43,)), Link(None, "next_header", (43,)))
     length_rule = LengthRule("length", 8, 8)
     next_header: u8 = 59
     length: u8 = 0
@@ -47,7 +47,7 @@ class Fragment(Header):
     """A fragment; what follows is there in the first one only."""
 
     follows = (Link(IPv6, "next_header", (44,)), Link(HopByHop, "next_header", (44,)),
-               Link(Routing, "next_header", (44,)))
+               Link(Routing, "next_header", (44,)), Link(None, "next_header", (44,)))
     carries = (Carry(Routing, "next_header", (43,)),)
     payload_requires = (("fragment_offset", 0),)
     next_header: u8 = 59
@@ -59,10 +59,10 @@ class Fragment(Header):
 
 
 class Authentication(Header):
-    """The IP authentication header, over IPv6 or IPv4."""
+    """The IP authentication header, over IPv6."""
 
-    follows = (Link(IPv4, "protocol", (51,)), Link(IPv6, "next_header", (51,)), Link(HopByHop, "next_header", (51,)),
-               Link(Routing, "next_header", (51,)), Link(Fragment, "next_header", (51,)))
+    follows = (Link(IPv6, "next_header", (51,)), Link(HopByHop, "next_header", (51,)),
+               Link(Routing, "next_header", (51,)), Link(Fragment, "next_header", (51,)), Link(None, "next_header", (51,)))
     carries = (Carry(Routing, "next_header", (43,)), Carry(Fragment, "next_header", (44,)))
     length_rule = LengthRule("length", 4, 8)
     next_header: u8 = 59
@@ -78,7 +78,7 @@ class DestinationOptions(Header):
 
     follows = (Link(IPv6, "next_header", (60,)), Link(HopByHop, "next_header", (60,)),
                Link(Routing, "next_header", (60,)), Link(Fragment, "next_header", (60,)),
-               Link(Authentication, "next_header", (60,)))
+               Link(Authentication, "next_header", (60,)), Link(None, "next_header", (60,)))
     carries = (Carry(Routing, "next_header", (43,)), Carry(Fragment, "next_header", (44,)),
                Carry(Authentication, "next_header", (51,)))
     length_rule = LengthRule("length", 8, 8)

@@ -33,4 +33,4 @@ def operation(helper: int, meaning: Meaning, *names: str) -> Operation:
     def lower(b: Any, site: Any) -> Value:
         return Value(meaning, b.helper(helper, *(b.numeric(site.value(name))[0] for name in names)))
 
-    return Operation(check, lower)
+    return Operation(check, lower, pure=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bpfwright.spec.dialect import Loop, Operation, Value
-from bpfwright.spec.header import Header, Link
+from bpfwright.spec.header import Header, Link, children_of
 from bpfwright.spec.meaning import Constant, Meaning, OneOf, Optional, Reference
 from bpfwright.types.ctype import BitsType, Int, RecordType
 
@@ -59,6 +59,8 @@ def find(bounds: Bounds) -> Operation:
 
 
 class _Walk:
+    """One look for headers: a block for each shape of header on the way, and one dispatch for each set of followers."""
+
     def __init__(self, b: Any, site: Any, bounds: Bounds) -> None:
         self.b = b
         self.site = site
@@ -66,54 +68,155 @@ class _Walk:
         self.reach = _reach(self.targets)
         self.bounds = bounds
         self.repeats = _repeating(self.reach)
+        self.entries: dict[Any, Any] = {}
+        self.dispatches: dict[Any, Any] = {}
+        self.pending: list[tuple[Any, Callable[[], None]]] = []
 
     def run(self) -> Value:
         b = self.b
         b.sink.packet_bounds = self.bounds
         start, self.end = self.bounds(b)
-        self.at = b.slot(8, 8, "at")
-        self.found = b.slot(8, 8, "header")
+        self.at, self.found = b.slot(8, 8, "at"), b.slot(8, 8, "header")
         self.which = b.slot(8, 8, "which")
-        self.steps = b.slot(8, 8, "steps")
-        b.store(self.at, start)
-        if self.repeats:
-            b.store(self.steps, b.number(0))
+        self.steps, self.selected = b.slot(8, 8, "steps"), b.slot(8, 8, "selector")
         self.done, self.missing = b.block(), b.block()
-        self.entries = {header: b.block() for header in self.reach}
+        if self.repeats:
+            # Opaque: LLVM would unroll these loops, each round with a dispatch of its own.
+            b.store(self.steps, b.op("opaque", "i64", b.number(0)))
+        self.start_from_known()
+        b.store(self.at, start)
         root = next(header for header in self.reach if header.root)
-        b.goto(self.entries[root])
-        for header in self.reach:
-            b.at = self.entries[header]
-            self.visit(header)
+        b.goto(self.entry(root))
+        while self.pending:
+            block, build = self.pending.pop(0)
+            b.at = block
+            build()
         b.at = self.missing
         b.store(self.found, b.null())
         b.store(self.which, b.number(0))
         b.goto(self.done)
         b.at = self.done
-        pointer = b.load("ptr", self.found)
+        return self.result()
+
+    def result(self) -> Value:
+        b = self.b
+        pointer, which = b.load("ptr", self.found), b.load("i64", self.which)
         meaning = self.site.node.meaning
-        if len(self.targets) == 1:
-            return Value(meaning, pointer)
-        return Value(meaning, b.load("i64", self.which), pointer)
+        if len(self.targets) > 1:
+            return Value(meaning, which, pointer)
+        if b.remembered is self.site.node and not b.sink.moves_packet:
+            b.known_headers[self.targets[0]] = (self.which, self.found)
+        return Value(meaning, b.op("ne", "i1", which, b.number(0)), pointer)
+
+    def start_from_known(self) -> None:
+        """Go on behind a header that was looked for before; if it was not there, the ways through it are closed."""
+        b = self.b
+        known = next((h for h in b.known_headers if h in self.reach and h not in self.targets and not h.root), None)
+        if known is None or b.sink.moves_packet:
+            return
+        which, found = b.known_headers[known]
+        here, elsewhere = b.block(), b.block()
+        b.branch(b.op("ne", "i1", b.load("i64", which), b.number(0)), here, elsewhere)
+        b.at = here
+        b.store(self.at, b.load("ptr", found))
+        self.walk_on(known, b.load("ptr", self.at))
+        b.at = elsewhere
+        self.reach = [h for h in _reach_without(self.targets, known)]
+        if not any(header.root for header in self.reach):
+            b.goto(self.missing)
+            b.at = b.block()
+            self.reach = _reach(self.targets)
+
+    def entry(self, header: type[Header]) -> Any:
+        """The block that looks at a header; headers that are read alike share one."""
+        key: Any = header if header in self.targets or header.root else _shape(header)
+        if key not in self.entries:
+            self.entries[key] = block = self.b.block()
+            self.pending.append((block, lambda: self.visit(header)))
+        return self.entries[key]
+
+    def comes_again(self, header: type[Header]) -> bool:
+        """Whether its block is part of a loop."""
+        return header in self.repeats or any(_shape(header) == _shape(other) for other in self.repeats)
 
     def visit(self, header: type[Header]) -> None:
         b = self.b
-        layout = header.__layout__()
-        if header in self.repeats:
+        if self.comes_again(header):
             steps = b.load("i64", self.steps)
             self.require(b.op("ult", "i1", steps, b.number(header.most)))
             b.store(self.steps, b.op("add", "i64", steps, b.number(1)))
         at = b.load("ptr", self.at)
-        self.require(b.op("ule", "i1", b.pointer(at, layout.size), self.end))
+        self.require(b.op("ule", "i1", b.pointer(at, _least(header)), self.end))
         if header in self.targets:
             b.store(self.found, at)
             b.store(self.which, b.number(self.targets.index(header) + 1))
             b.goto(self.done)
             return
+        self.walk_on(header, at)
+
+    def walk_on(self, header: type[Header], at: int) -> None:
+        """Step over a header, to what its selector names."""
+        b = self.b
         for name, value in header.payload_requires:
             self.require(b.op("eq", "i1", self.field(header, at, name), b.number(value)))
-        b.store(self.at, self.behind(header, at))
-        self.onward(header, at)
+        following = self.followers(header)
+        fields = {field for field, _, _ in following}
+        behind = self.behind(header, at)
+        if "" in fields:
+            b.store(self.at, behind)
+            b.goto(self.entry(following[0][2]))
+            return
+        (name,) = fields or {""}
+        if not name:
+            b.goto(self.missing)
+            return
+        b.store(self.selected, self.selector(header, at, name))
+        b.store(self.at, behind)
+        b.goto(self.dispatch(header, name, following))
+
+    def followers(self, header: type[Header]) -> list[tuple[str, tuple[int, ...], type[Header]]]:
+        """(selecting field, values, header that follows)."""
+        return [(link.field, link.values, child) for child in self.reach for parent, link in parents(child)
+                if parent is header]
+
+    def dispatch(self, header: type[Header], name: str, following: list[tuple[str, tuple[int, ...], type[Header]]],
+                 ) -> Any:
+        """The block that tells followers apart; parents with the same followers share one, and the block of one that
+        has some more goes on to that of the largest set that it holds."""
+        kind = header.__layout__().fields[name].type
+        key = (kind, frozenset((values, child) for _, values, child in following))
+        if key not in self.dispatches:
+            self.dispatches[key] = block = self.b.block()
+            self.pending.append((block, lambda: self.tell_apart(header, name, following)))
+        return self.dispatches[key]
+
+    def held(self, header: type[Header], name: str, following: list[tuple[str, tuple[int, ...], type[Header]]]) -> Any:
+        """Another header of the way whose followers are fewer of the same: (it, its field, its followers), or None."""
+        kind = header.__layout__().fields[name].type
+        mine = {(values, child) for _, values, child in following}
+        best: Any = None
+        for other in self.reach:
+            theirs = self.followers(other)
+            names = {field for field, _, _ in theirs}
+            if len(names) != 1 or "" in names or other.__layout__().fields[theirs[0][0]].type != kind:
+                continue
+            if {(v, c) for _, v, c in theirs} < mine and (best is None or len(theirs) > len(best[2])):
+                best = (other, theirs[0][0], theirs)
+        return best if best is not None and 2 * len(best[2]) > len(following) else None
+
+    def tell_apart(self, header: type[Header], name: str, following: list[tuple[str, tuple[int, ...], type[Header]]],
+                   ) -> None:
+        b = self.b
+        selected = b.load("i64", self.selected)
+        held = self.held(header, name, following)
+        if held is not None:
+            following = [item for item in following if item[1:] not in {other[1:] for other in held[2]}]
+        for _, values, child in sorted(following, key=lambda item: item[2] not in self.targets):
+            for value in values:
+                more = b.block()
+                b.branch(b.op("eq", "i1", selected, self.wire(header, name, value)), self.entry(child), more)
+                b.at = more
+        b.goto(self.missing if held is None else self.dispatch(*held))
 
     def require(self, condition: int) -> None:
         b = self.b
@@ -147,26 +250,6 @@ class _Walk:
         length: int = b.op("index", "ptr", at, total, 1)
         return length
 
-    def onward(self, header: type[Header], at: int) -> None:
-        """Go to the header that the selector names."""
-        b = self.b
-        known: dict[str, int] = {}
-        for child in self.reach:
-            for parent, link in parents(child):
-                if parent is not header:
-                    continue
-                if not link.field:
-                    b.goto(self.entries[child])
-                    return
-                if link.field not in known:
-                    known[link.field] = self.selector(header, at, link.field)
-                for value in link.values:
-                    following = b.block()
-                    b.branch(b.op("eq", "i1", known[link.field], self.wire(header, link.field, value)),
-                             self.entries[child], following)
-                    b.at = following
-        b.goto(self.missing)
-
     def selector(self, header: type[Header], at: int, name: str) -> int:
         """The selecting field as it stands on the wire: constants are swapped instead of the load."""
         field = header.__layout__().fields[name]
@@ -181,6 +264,43 @@ class _Walk:
             value = int.from_bytes(value.to_bytes(field.type.size, "big"), "little")
         number: int = self.b.number(value)
         return number
+
+
+def _least(header: type[Header]) -> int:
+    """The bytes that a header has at least."""
+    rule = header.length_rule
+    size: int = header.__layout__().size
+    return size if rule is None or rule.more else max(size, rule.bias)
+
+
+def _shape(header: type[Header]) -> Any:
+    """How a header is stepped over: equal for headers that one block can do."""
+    fields = header.__layout__().fields
+    places = {name: (f.offset, f.type, f.shift, f.width) for name, f in fields.items()}
+    rule = header.length_rule
+    length = rule and (places[rule.field], rule.unit_bytes, rule.bias, rule.more)
+    required = tuple((places[name], value) for name, value in header.payload_requires)
+    selectors = {link.field for _, link in children_of(header)}
+    followers = tuple(sorted((link.values, child.__name__) for child, link in children_of(header) if not link.tunnel))
+    return (_least(header), length, required, tuple(places.get(name) for name in sorted(selectors)), followers,
+            header.most)
+
+
+def _reach_without(targets: list[type[Header]], closed: type[Header]) -> list[type[Header]]:
+    """The headers on the ways to the targets that do not lead through `closed`."""
+    roots = [h for h in _reach(targets) if h.root]
+    kept = set(roots)
+    work = list(roots)
+    everything = _reach(targets)
+    while work:
+        header = work.pop()
+        for child in everything:
+            if child is not closed and child not in kept and any(p is header for p, _ in parents(child)):
+                kept.add(child)
+                work.append(child)
+    if not kept & set(targets):
+        return []
+    return [h for h in everything if h in kept]
 
 
 def _repeating(reach: list[type[Header]]) -> set[type[Header]]:

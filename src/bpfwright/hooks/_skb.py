@@ -22,7 +22,19 @@ def load(b: Any, offset: int) -> int:
 
 def bounds(b: Any) -> tuple[int, int]:
     """Pointers to the first byte and behind the last, of the linear part."""
+    if b.packet_slots is not None:
+        first, last = b.packet_slots
+        return b.load("ptr", first), b.load("ptr", last)
     return b.op("toptr", "ptr", load(b, DATA)), b.op("toptr", "ptr", load(b, DATA_END))
+
+
+def keep_bounds(b: Any) -> None:
+    """Read the bounds once, for the whole of this function; nothing moves the packet after this."""
+    start, end = bounds(b)
+    first, last = b.slot(8, 8, "packet"), b.slot(8, 8, "packet end")
+    b.store(first, start)
+    b.store(last, end)
+    b.packet_slots = (first, last)
 
 
 def word(offset: int, *, writable: bool = False) -> Property:

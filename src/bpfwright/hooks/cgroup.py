@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _skb
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ALLOW", "DENY", "Action", "Connect4", "Connect6", "Path", "Skb", "connect4", "connect6", "egress",
            "ingress"]
 
+V = TypeVar("V")
 _USER_IP4, _USER_IP6, _USER_PORT, _FAMILY, _TYPE, _PROTOCOL = 4, 8, 24, 28, 32, 36  # struct bpf_sock_addr
 
 
@@ -145,8 +146,8 @@ class Skb(_Context):
         @property
         def ifindex(self) -> int:
             """The interface."""
-        def read(self, offset: int, kind: type[Any]) -> Any:
-            """A copy of a header at a byte offset (0: the IP header); None behind the packet's end."""
+        def read(self, offset: int, kind: type[V]) -> V | None:
+            """A copy of a header, struct or scalar at an offset (0: the IP header); None behind its end."""
 
 
 class _Hook(HookPoint):

@@ -14,7 +14,7 @@ from bpfwright.spec.program import HookPoint, Program, Result, Target
 
 __all__ = ["Context", "Socket", "program"]
 
-H = TypeVar("H", bound=Header)
+V = TypeVar("V")
 
 
 class Socket(Target):
@@ -42,8 +42,8 @@ class Context(_Context):
         @property
         def ifindex(self) -> int:
             """The interface."""
-        def read(self, offset: int, kind: type[H]) -> H | None:
-            """A copy of a header at a byte offset; None behind the packet's end."""
+        def read(self, offset: int, kind: type[V]) -> V | None:
+            """A copy of a header, struct or scalar at a byte offset; None behind the packet's end."""
 
 
 class _Hook(HookPoint):

@@ -17,6 +17,7 @@ __all__ = ["NEXT", "OK", "SHOT", "Action", "Context", "Egress", "Ingress", "TcPr
 
 H = TypeVar("H", bound=Header)
 H2 = TypeVar("H2", bound=Header)
+V = TypeVar("V")
 _PULL_DATA, _LINEAR = 39, 128  # bpf_skb_pull_data; bytes that headers may take
 
 
@@ -76,8 +77,8 @@ class Context(_Context):
         def find(self, header: type[H], other: type[H2], /) -> H | H2 | None: ...
         def find(self, header: Any, other: Any = None, /) -> Any:
             """The first header of a class, bounds checked; None when the packet has none."""
-        def read(self, offset: int, kind: type[H]) -> H | None:
-            """A copy of a header at a byte offset; None behind the packet's end."""
+        def read(self, offset: int, kind: type[V]) -> V | None:
+            """A copy of a header, struct or scalar at a byte offset; None behind the packet's end."""
 
 
 TcProgram = Program[Ingress | Egress, Packet | Header | bytes, Action]
@@ -111,6 +112,7 @@ class _Hook(HookPoint):
             length = _skb.load(b, _skb.LEN)
             least = b.op("select", "i64", b.op("ult", "i1", length, b.number(_LINEAR)), length, b.number(_LINEAR))
             b.helper(_PULL_DATA, b.context(), b.truncate(least, "i32"))
+        _skb.keep_bounds(b)
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         return machine.classifier(loaded, target.interface, ingress=isinstance(target, Ingress))

@@ -52,7 +52,7 @@ class Interface(Target):
 
 
 def _word(b: Any, context: int, offset: int) -> int:
-    value: int = b.extend(b.load("i32", context, offset, 4), "i32")
+    value: int = b.extend(b.op("load" if b.sink.moves_packet else "fixed", "i32", context, offset, 4), "i32")
     return value
 
 
@@ -90,7 +90,7 @@ def _adjust(helper: int) -> Operation:
         delta = b.truncate(b.numeric(site.value("delta"))[0], "i32")
         return Value(BOOLEAN, b.op("eq", "i1", b.helper(helper, b.context(), delta), b.number(0)))
 
-    return Operation(_check_adjust, lower)
+    return Operation(_check_adjust, lower, moves_packet=True)
 
 
 class Context(_Context):

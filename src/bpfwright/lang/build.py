@@ -20,8 +20,8 @@ STACK_BUDGET = 360  # bytes of slots kept on the 512-byte stack; what is larger 
 def is_pointer(meaning: Meaning) -> bool:
     """Whether None can be told from the value itself: a null pointer."""
     match meaning:
-        case Reference(ctype=CharArray() | AddressType()):
-            return False
+        case Reference(ctype=CharArray() | AddressType()) | Reference(space="packet"):
+            return False  # packets: whether a header was found is a bit of its own, which LLVM can follow
         case Reference() | KernelObject() | InnerMap():
             return True
     return False
@@ -305,9 +305,11 @@ class Builder:
             return Value(meaning, self.op("ne", "i1", raw, self.number(0, "i8")))
         if isinstance(meaning, KernelObject):
             return Value(meaning, self.op("toptr", "ptr", raw))
-        if swapped:
-            raw = self.op("bswap", type, raw)
         signed = ctype.signed if isinstance(ctype, Int) else isinstance(ctype, EnumType) and ctype.storage.signed
+        if swapped:
+            value = Value(meaning, self.extend(self.op("bswap", type, raw), type, signed))
+            value.wire = (raw, type)
+            return value
         return Value(meaning, self.extend(raw, type, signed))
 
     def read_bits(self, ctype: BitsType, pointer: int, offset: int, shift: int, width: int, space: str) -> Value:
@@ -485,9 +487,11 @@ class Builder:
     def convert(self, value: Value, meaning: Meaning) -> Value:
         """The same value in the parts of a wider or narrower meaning."""
         have = value.meaning
-        if have == meaning or (part_types(have) == part_types(meaning) and type(have) is type(meaning) \
-                and not isinstance(have, (TupleOf, Optional, Constant))):
-            return Value(meaning, *value.parts)
+        alike = part_types(have) == part_types(meaning) and type(have) is type(meaning)
+        if have == meaning or (alike and not isinstance(have, (TupleOf, Optional, Constant, Reference))):
+            same = Value(meaning, *value.parts)
+            same.wire = value.wire
+            return same
         match have, meaning:
             case Constant(value=bool() as constant), Boolean():
                 return Value(meaning, self.number(int(constant), "i1"))

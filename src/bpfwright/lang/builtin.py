@@ -76,7 +76,7 @@ def _extreme(name: str) -> Operation:
             known = fit(min(known.low, meaning.low), max(known.high, meaning.high), known, meaning)
         return Value(site.node.meaning, best)
 
-    return Operation(check, lower)
+    return Operation(check, lower, pure=True)
 
 
 def _check_abs(site: Any) -> Meaning:
@@ -182,7 +182,7 @@ def conversion(ctype: Int) -> Operation:
             value = b.extend(b.truncate(value, f"i{ctype.bits}"), f"i{ctype.bits}", ctype.signed)
         return Value(known, value)
 
-    return Operation(check, lower)
+    return Operation(check, lower, pure=True)
 
 
 def enumeration(cls: type[IntEnum]) -> Operation:
@@ -225,7 +225,25 @@ def _lower_bit_length(b: Any, site: Any) -> Value:
     if meaning.low < 0:
         negative = b.op("slt", "i1", value, b.number(0))
         value = b.op("select", "i64", negative, b.op("sub", "i64", b.number(0), value), value)
-    return Value(site.node.meaning, b.op("sub", "i64", b.number(64), b.op("ctlz", "i64", value)))
+    return Value(site.node.meaning, _bits_below(b, value))
+
+
+def _bits_below(b: Any, value: int) -> int:
+    """64 less the leading zeros, by halves: BPF has no instruction for it, and LLVM's way takes twice as many."""
+    rest, length = b.slot(8, 8, "rest"), b.slot(8, 8, "length")
+    b.store(rest, value)
+    b.store(length, b.number(0))
+    for step in (32, 16, 8, 4, 2, 1):
+        upper = b.op("lshr", "i64", b.load("i64", rest), b.number(step)) if step == 32 else -1
+        large = b.op("ne", "i1", upper, b.number(0)) if step == 32 else \
+            b.op("ult", "i1", b.number((1 << step) - 1), b.load("i64", rest))
+        with b.when(large):
+            # Opaque: one branch around two instructions, where LLVM would make two selects of two branches each.
+            b.store(rest, b.op("opaque", "i64", upper) if step == 32 else
+                    b.op("lshr", "i64", b.op("opaque", "i64", b.load("i64", rest)), b.number(step)))
+            b.store(length, b.op("add", "i64", b.load("i64", length), b.number(step)))
+    total: int = b.op("add", "i64", b.load("i64", length), b.load("i64", rest))
+    return total
 
 
 def _lower_bit_count(b: Any, site: Any) -> Value:
@@ -236,7 +254,7 @@ def _lower_bit_count(b: Any, site: Any) -> Value:
     return Value(site.node.meaning, b.op("ctpop", "i64", value))
 
 
-_INTEGER = {"bit_length": Operation(_check_bit_length, _lower_bit_length),
+_INTEGER = {"bit_length": Operation(_check_bit_length, _lower_bit_length, pure=True),
             "bit_count": Operation(_check_bit_length, _lower_bit_count)}
 
 

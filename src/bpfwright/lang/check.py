@@ -29,6 +29,7 @@ class Job:
     def __init__(self, target: Any, program: Any = None) -> None:
         self.target = target
         self.program = program
+        self.moves_packet = False
         self.instances: dict[tuple[Any, ...], Body] = {}
         self.names: set[str] = set()
 

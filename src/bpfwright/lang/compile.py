@@ -127,6 +127,7 @@ def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Cap
         name = unit.fresh(program.name)
         body = checker.run(list(zip(parameters, meanings, strict=True)), result, name)
         unit.scratch_allowed = not program.options.get("sleepable", False)
+        unit.moves_packet = job.moves_packet
         unit.default_return = getattr(program.hook, "default_return", 0)
         unit.separate_results = getattr(program.hook, "separate_results", False)
         try:

@@ -285,6 +285,13 @@ class FunctionText:
         place = self.place(pointer, int(offset))
         self.line(op, f"load {op.type}, ptr {place}, align {self.align(op.type, int(align))}")
 
+    def fixed(self, op: ir.Op) -> None:
+        """A load of what nothing changes while the program runs."""
+        pointer, offset, align = op.args
+        place = self.place(pointer, int(offset))
+        never = self.emitter.debug.node("!{}")
+        self.line(op, f"load {op.type}, ptr {place}, align {self.align(op.type, int(align))}, !invariant.load !{never}")
+
     def volatile(self, op: ir.Op) -> None:
         pointer, offset, align = op.args
         place = self.place(pointer, int(offset))
@@ -365,6 +372,9 @@ class FunctionText:
         self.line(op, f"call ptr @llvm.bpf.passthrough.p0.p0(i32 {self.emitter.anchor()}, {self.value(op.args[0])})")
 
     def opaque(self, op: ir.Op) -> None:
+        if self.emitter.native:
+            self.names[op.id] = self.bare(op.args[0])
+            return
         self.line(op, f"call {op.type} @llvm.bpf.passthrough.{op.type}.{op.type}(i32 {self.emitter.anchor()}, "
                       f"{self.value(op.args[0])})")
 
@@ -392,7 +402,7 @@ class FunctionText:
 _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
     "const": FunctionText.const, "null": FunctionText.null, "function": FunctionText.named,
     "global": FunctionText.named, "select": FunctionText.select, "slot": FunctionText.slot, "load": FunctionText.load,
-    "volatile": FunctionText.volatile, "store": FunctionText.store, "offset": FunctionText.offset,
+    "volatile": FunctionText.volatile, "fixed": FunctionText.fixed, "store": FunctionText.store, "offset": FunctionText.offset,
     "index": FunctionText.index, "copy": FunctionText.copy, "fill": FunctionText.fill, "atomic": FunctionText.atomic,
     "cmpxchg": FunctionText.cmpxchg, "helper": FunctionText.helper, "kfunc": FunctionText.kfunc,
     "call": FunctionText.call, "core": FunctionText.core, "anchor": FunctionText.anchor,

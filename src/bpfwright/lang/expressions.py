@@ -1,7 +1,8 @@
 """Expressions to IR. Values that live in memory are built where they are wanted, if that is known."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bpfwright.lang import ir
@@ -26,6 +27,8 @@ class Expressions(Builder):
     """The expression half of `Lowering`."""
 
     frame: Any
+    known_keys: dict[Any, int]
+    known_headers: dict[Any, tuple[int, int]]
     destination: tuple[CType, int] | None
     context_value: int
     scratch_at: int | None
@@ -105,9 +108,36 @@ class Expressions(Builder):
                 and not isinstance(node, t.Call) and value_meaning.space in ("stack", "map", "map lru"):
             return self.expression(node).only
         large = ctype.size > 8
-        place = self.memory(ctype.size, "argument") if large else self.slot(ctype.size, ctype.align, "argument")
+        if not large and ctype.size:
+            return self.key_slot(node, ctype)
+        if isinstance(node, t.Call) and isinstance(node.call, dict) and "place" in node.call:
+            return self.expression(node).only
+        place = self.memory(ctype.size, "argument")
         self.into(node, ctype, place)
         return place
+
+    def key_slot(self, node: Any, ctype: CType) -> int:
+        """A small key on the stack; the same one again for what cannot have changed since it was stored."""
+        steady = self.steady(node)
+        known = self.known_keys.get((steady, ctype)) if steady else None
+        if known is None:
+            known = self.slot(ctype.size, ctype.align, "argument")
+            self.into(node, ctype, known)
+            if steady:
+                self.known_keys[steady, ctype] = known
+        return known
+
+    def steady(self, node: Any) -> Any:
+        """A name for an expression that has one value all through the function: a local that is set once, or a field of
+        a header behind such a local that nothing assigns. None for others."""
+        if isinstance(node, t.Name) and node.binding == "local" and isinstance(node.meaning, Integer):
+            return (id(self.frame), node.name) if self.frame.set_once(node.name) else None
+        if isinstance(node, t.Attribute) and isinstance(node.object, t.Name) and node.object.binding == "local":
+            owner = node.object.meaning
+            if isinstance(owner, Reference) and owner.space == "packet" and not self.sink.moves_packet \
+                    and self.frame.set_once(node.object.name) and not self.frame.assigns_member(node.name):
+                return (id(self.frame), node.object.name, node.name)
+        return None
 
     # leaves
 
@@ -157,18 +187,27 @@ class Expressions(Builder):
 
     # tests
 
+    @contextmanager
+    def tentative(self) -> Iterator[None]:
+        """What is learnt inside, on one path only, is forgotten after."""
+        keys, headers = self.known_keys, self.known_headers
+        self.known_keys, self.known_headers = dict(keys), dict(headers)
+        yield
+        self.known_keys, self.known_headers = keys, headers
+
     def condition(self, node: Any, yes: ir.Block, no: ir.Block) -> None:
         """Branch on a test, `and`, `or` and `not` as control flow."""
         self.span = ir.Span(node.line, node.column, self.frame.file)
         if isinstance(node, t.BoolOp):
-            for value in node.values[:-1]:
-                following = self.block()
-                if node.operator == "and":
-                    self.condition(value, following, no)
-                else:
-                    self.condition(value, yes, following)
-                self.at = following
-            self.condition(node.values[-1], yes, no)
+            with self.tentative():
+                for value in node.values[:-1]:
+                    following = self.block()
+                    if node.operator == "and":
+                        self.condition(value, following, no)
+                    else:
+                        self.condition(value, yes, following)
+                    self.at = following
+                self.condition(node.values[-1], yes, no)
         elif isinstance(node, t.Unary) and node.operator == "not":
             self.condition(node.operand, no, yes)
         elif isinstance(node.meaning, Constant):
@@ -242,7 +281,8 @@ class Expressions(Builder):
         wanted = self.destination
         for position, child in enumerate(node.values):
             self.destination = wanted if self.builds(child) or position else None
-            value = self.expression(child)
+            with self.tentative():
+                value = self.expression(child)
             if position < len(node.values) - 1:
                 following, keep = self.block(), self.block()
                 truth = self.truth_of(value)
@@ -276,7 +316,8 @@ class Expressions(Builder):
         self.condition(node.test, yes, no)
         for block, child in ((yes, node.then), (no, node.other)):
             self.at = block
-            value = self.convert(self.expression(child), node.meaning)
+            with self.tentative():
+                value = self.convert(self.expression(child), node.meaning)
             for slot, part in zip(slots, value.parts, strict=True):
                 self.store(slot, part)
             self.goto(after)
@@ -290,7 +331,8 @@ class Expressions(Builder):
         after, no = self.block(), self.block()
         left = self.expression(node.first)
         for position in range(len(node.rest)):
-            result, left = self.link(node, position, left)
+            with self.tentative():
+                result, left = self.link(node, position, left)
             if position < len(node.rest) - 1:
                 following = self.block()
                 self.branch(result, following, no)
@@ -351,8 +393,19 @@ class Expressions(Builder):
                     return self.same_memory(a, b)
         if isinstance(left.meaning, KernelObject):
             return self.op("eq", "i1", left.only, right.only)
+        for a, b in ((left, right), (right, left)):
+            if a.wire is not None and isinstance(b.meaning, Integer) and b.meaning.constant is not None:
+                return self.same_on_the_wire(a.wire, b.meaning.constant)
         (x, xm), (y, ym) = self.numeric(left), self.numeric(right)
         return self.equal(x, xm, y, ym)
+
+    def same_on_the_wire(self, wire: tuple[int, str], constant: int) -> int:
+        """A number in network order against a constant: the constant is swapped, once and for all."""
+        raw, type = wire
+        size = ir.WIDTHS[type] // 8
+        if not 0 <= constant < 1 << 8 * size:
+            return self.number(0, "i1")
+        return self.op("eq", "i1", raw, self.number(int.from_bytes(constant.to_bytes(size, "big"), "little"), type))
 
     def same_constant(self, value: Value, constant: Any) -> int:
         ctype = value.meaning.ctype  # type: ignore[attr-defined]
@@ -755,7 +808,8 @@ class Expressions(Builder):
 
     def construct(self, node: Any) -> Value:
         """A Struct: scalars first, as Python evaluates arguments before it makes the object; texts in place."""
-        place = self.scratch(node.call["record"])
+        placed = node.call.pop("place", None)
+        place = placed if placed is not None and self.destination is None else self.scratch(node.call["record"])
         self.prepare_record(node)(place)
         return Value(node.meaning, place)
 
@@ -764,11 +818,18 @@ class Expressions(Builder):
         record: RecordType = node.call["record"]
         layout = record.cls.__layout__()
         values: dict[str, Value] = {}
-        for name, child in node.call["given"].items():
-            if not self.builds(child) or not isinstance(layout.fields[name].type, (CharArray, ArrayType, RecordType)):
-                wanted, self.destination = self.destination, None
-                values[name] = self.expression(child)
-                self.destination = wanted
+
+        def evaluate() -> None:
+            for name, child in node.call["given"].items():
+                if not self.builds(child) or not isinstance(layout.fields[name].type,
+                                                            (CharArray, ArrayType, RecordType)):
+                    wanted, self.destination = self.destination, None
+                    values[name] = self.expression(child)
+                    self.destination = wanted
+
+        later = all(pure(child) for child in node.call["given"].values())
+        if not later:
+            evaluate()
 
         def fill_in(place: int) -> None:
             if self.has_gaps(record):
@@ -780,8 +841,14 @@ class Expressions(Builder):
 
     def construct_field(self, node: Any, name: str, field: Any, place: int, values: dict[str, Value]) -> None:
         if name not in values and name in node.call["given"]:
-            self.into(node.call["given"][name], field.type, place, field.offset)
-            return
+            child = node.call["given"][name]
+            if node.call.get("placed") == (name, place):
+                return
+            if isinstance(field.type, BitsType):
+                values[name] = self.expression(child)
+            else:
+                self.into(child, field.type, place, field.offset)
+                return
         if name in values:
             value = values[name]
         elif name in node.call["defaults"]:
@@ -903,4 +970,24 @@ class Expressions(Builder):
         self.op("atomic", "i64", "add", self.pointer(pointer, offset), self.number(1))
 
 
-_ = BOOLEAN
+def pure(node: Any) -> bool:
+    """Whether evaluating an expression changes nothing, so that it may be done a little later."""
+    match node:
+        case t.Constant() | t.Name():
+            return True
+        case t.Attribute():
+            return pure(node.object) if node.operation is None else True
+        case t.Unary():
+            return pure(node.operand)
+        case t.Binary():
+            return pure(node.left) and pure(node.right)
+        case t.Compare():
+            return pure(node.first) and all(operator not in ("in", "not in") and pure(value)
+                                            for operator, value in node.rest)
+        case t.Call():
+            site = node.call
+            if node.inlined is not None or isinstance(site, dict) or site is None or not site.operation.pure:
+                return False
+            return all(pure(child) for child in (*node.args, *node.keywords.values())) and (
+                not isinstance(node.function, t.Attribute) or pure(node.function.object))
+    return False

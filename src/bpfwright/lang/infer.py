@@ -9,6 +9,7 @@ from bpfwright.errors import UsageError
 from bpfwright.lang import builtin
 from bpfwright.lang import flow as f
 from bpfwright.lang import tree as t
+from bpfwright.lang.build import part_types
 from bpfwright.lang.numbers import DivisionByZero, MixedSigns, NegativeShift, arithmetic
 from bpfwright.lang.scope import MISSING, Scope
 from bpfwright.lang.site import CallSite
@@ -611,6 +612,7 @@ class Infer:
             self.refuse(node, "this belongs into a `for` statement", "Write `for ... in ...:`.")
         site = CallSite(self, node, operation, owner, owner_node, node.args, node.keywords)
         node.call = site
+        self.job.moves_packet = self.job.moves_packet or operation.moves_packet
         return operation.check(site)
 
     def call_object(self, node: Any, value: object) -> Meaning:
@@ -722,7 +724,7 @@ class Infer:
         return meaning
 
     def call_subprogram(self, node: Any, function: FunctionType, params: list[tuple[str, Meaning]]) -> Meaning:
-        if sum(parts_of(m) for _, m in params) > 5:
+        if sum(len(part_types(m)) for _, m in params) > 5:
             self.refuse(node, "a subprogram takes at most 5 arguments", "Put them into a Struct and pass that.")
         scope = Scope(function)
         annotation = scope.annotation("return")
@@ -923,31 +925,8 @@ def wanted(ctype: CType) -> str:
 BOOLEAN_CONSTANTS = (Constant(False), Constant(True))
 
 
-def parts_of(meaning: Meaning) -> int:
-    """How many IR values carry a meaning."""
-    match meaning:
-        case Nothing() | Constant():
-            return 0
-        case Optional(inner=inner):
-            return 1 if is_pointer(inner) else 1 + parts_of(inner)
-        case OneOf():
-            return 2
-        case TupleOf(items=items):
-            return sum(map(parts_of, items))
-    return 1
-
-
-def is_pointer(meaning: Meaning) -> bool:
-    """Whether None can be told from the value itself: a null pointer."""
-    match meaning:
-        case Reference(ctype=CharArray() | AddressType()):
-            return False
-        case Reference() | KernelObject() | InnerMap():
-            return True
-    return False
-
-
 def _identity(value: object) -> object:
+    """The value as a key of a table; None for what cannot be one."""
     try:
         hash(value)
     except TypeError:

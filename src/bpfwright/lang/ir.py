@@ -42,7 +42,7 @@ OPERATIONS: dict[str, OpKind] = {
     "bswap": OpKind("v", "pure", "same"), "ctpop": OpKind("v", "pure", "same"), "ctlz": OpKind("v", "pure", "same"),
     "toptr": OpKind("v", "pure"), "toint": OpKind("v", "pure"),
     "slot": OpKind("nns", "pure"),
-    "load": OpKind("vnn", "read", "ptr"), "volatile": OpKind("vnn", "call", "ptr"),
+    "load": OpKind("vnn", "read", "ptr"), "fixed": OpKind("vnn", "pure", "ptr"), "volatile": OpKind("vnn", "call", "ptr"),
     "store": OpKind("vnvn", "write", "ptr"),
     "offset": OpKind("vn", "pure", "ptr"), "index": OpKind("vvn", "pure", "ptr"),
     "copy": OpKind("vvnnn", "write", "ptr"), "fill": OpKind("vnnn", "write", "ptr"),

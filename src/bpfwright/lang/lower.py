@@ -9,8 +9,9 @@ from bpfwright.lang import ir
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import Builder, is_pointer, part_types
 from bpfwright.lang.check import Body
+from bpfwright.lang.defer import can_wait
 from bpfwright.lang.expressions import Expressions
-from bpfwright.lang.scope import mentioned
+from bpfwright.lang.scope import assignments, mentioned
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (NOTHING, Integer, Meaning, Nothing, OneOf, Optional, Reference, meaning_of)
 from bpfwright.types.ctype import AddressType, CharArray, CType
@@ -27,7 +28,7 @@ UNFINISHED = "unfinished"
 class Frame:
     """One function's variables while it is lowered: its own, or inlined into another."""
 
-    __slots__ = ("after", "body", "file", "inside", "loops", "outer", "result", "result_meaning", "scopes", "slots")
+    __slots__ = ("_counts", "_members", "after", "body", "file", "inside", "loops", "outer", "result", "result_meaning", "scopes", "slots")
 
     def __init__(self, body: Body, file: int) -> None:
         self.body = body
@@ -40,6 +41,24 @@ class Frame:
         self.result_meaning: Meaning = NOTHING
         self.inside: str = ""
         self.outer: Frame | None = None
+        self._counts: dict[str, int] | None = None
+        self._members: set[str] = set()
+
+    def _count(self) -> dict[str, int]:
+        if self._counts is None:
+            self._counts, self._members = assignments(self.body.tree.body)
+            for name, _ in self.body.params:
+                self._counts[name] = self._counts.get(name, 0) + 1
+        return self._counts
+
+    def set_once(self, name: str) -> bool:
+        """Whether a variable is set at one place only, outside of loops."""
+        return self._count().get(name, 0) == 1
+
+    def assigns_member(self, name: str) -> bool:
+        """Whether anything's member of this name is assigned, or a function is handed what could."""
+        self._count()
+        return name in self._members
 
 
 class Lowering(Expressions):
@@ -52,6 +71,11 @@ class Lowering(Expressions):
         self.context_value: int = 0
         self.scratch_at: int | None = None
         self.prologue: int | None = None
+        self.known_headers: dict[Any, tuple[int, int]] = {}
+        self.known_keys: dict[Any, int] = {}
+        self.remembered: Any = None
+        self.deferred: dict[str, Any] = {}
+        self.packet_slots: tuple[int, int] | None = None
         self.walked = 1
 
     # variables
@@ -72,6 +96,10 @@ class Lowering(Expressions):
             self.store(slot, part)
 
     def get(self, name: str, meaning: Meaning) -> Value:
+        waiting = self.deferred.pop(name, None)
+        if waiting is not None:
+            self.remembered = None
+            self.do_assign(waiting)
         room = self.frame.body.variables[name]
         parts = [self.load(type, slot) for slot, type in self.declare(self.frame, name)]
         inner = room.inner if isinstance(room, Optional) else room
@@ -125,11 +153,18 @@ class Lowering(Expressions):
         self.effect("return", self.number(self.sink.default_return, result))
 
     def block_of(self, statements: list[Any]) -> None:
-        for statement in statements:
+        known, self.known_headers = self.known_headers, dict(self.known_headers)
+        keys, self.known_keys = self.known_keys, dict(self.known_keys)
+        for index, statement in enumerate(statements):
             if self.at.ended:
-                return
+                break
+            if can_wait(statements, index):
+                self.deferred[statement.target.name] = statement
+                continue
             self.mark(statement)
+            self.remembered = statement.value if isinstance(statement, t.Assign) else None
             getattr(self, "do_" + type(statement).__name__.lower())(statement)
+        self.known_headers, self.known_keys = known, keys
 
     def mark(self, node: Any) -> None:
         """What follows comes from this place of the source."""
@@ -174,13 +209,13 @@ class Lowering(Expressions):
         parts: list[Value] = []
         for item in value.meaning.items:  # type: ignore[attr-defined]
             count = len(part_types(item))
-            parts.append(Value(item, *value.parts[at:at + count]))
+            parts.append(self.own_copy(Value(item, *value.parts[at:at + count]), None))  # all before the first store
             at += count
         for name, part in zip(target.items, parts, strict=True):
             if isinstance(name, t.Tuple):
                 self.unpack(name, part)
             elif isinstance(name, t.Name):
-                self.set(name.name, self.own_copy(part, None))
+                self.set(name.name, part)
             else:
                 self.store_into(name, part)
 

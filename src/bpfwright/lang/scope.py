@@ -108,3 +108,29 @@ def mentioned(nodes: Any) -> set[str]:
                 found.add(node.name)
             work.extend(getattr(node, field) for field in getattr(node, "fields", ()))
     return found
+
+
+def assignments(nodes: Any) -> tuple[dict[str, int], set[str]]:
+    """How often each name is set (what stands in a loop counts twice), and every member name that is assigned."""
+    counts: dict[str, int] = {}
+    members: set[str] = set()
+    work: list[tuple[Any, int]] = [(nodes, 1)]
+    while work:
+        node, weight = work.pop()
+        if isinstance(node, (list, tuple)):
+            work.extend((item, weight) for item in node)
+        elif isinstance(node, dict):
+            work.extend((item, weight) for item in node.values())
+        elif isinstance(node, t.Node):
+            if isinstance(node, (t.For, t.While)):
+                weight = 2
+            if isinstance(node, (t.Assign, t.Augmented, t.For, t.Walrus, t.With)):
+                for name in names_in(node.target):
+                    counts[name] = counts.get(name, 0) + weight
+                for target in node.target.items if isinstance(node.target, t.Tuple) else [node.target]:
+                    if isinstance(target, t.Attribute):
+                        members.add(target.name)
+            elif isinstance(node, t.Pattern) and node.kind in ("bind", "as"):
+                counts[node.value] = counts.get(node.value, 0) + weight
+            work.extend((getattr(node, field), weight) for field in getattr(node, "fields", ()))
+    return counts, members

@@ -79,6 +79,7 @@ class Unit:
         self.facts: Any = None
         self.raw_exit = False
         self.packet_bounds: Any = None
+        self.moves_packet = False
         self.program = ""
         self.context: Any = None
         self.scratch_sizes: dict[str, int] = {}

@@ -20,6 +20,7 @@ _OUTPUT, _RESERVE, _SUBMIT, _DISCARD = 130, 131, 132, 133
 def _reserve(b: Any, map_: Any) -> int:
     """A record's memory, null when the ring is full: counted."""
     pointer: int = b.helper_pointer(_RESERVE, b.map(map_), b.number(map_.value.size), b.number(0))
+    b.alignments[pointer] = 8
     with b.when(b.is_null(pointer)):
         b.count_lost(map_)
     return pointer

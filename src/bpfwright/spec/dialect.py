@@ -23,11 +23,12 @@ class Value:
     value; a OneOf is the choice's number (from 1; 0: None) and a pointer; a tuple those of its items.
     """
 
-    __slots__ = ("meaning", "parts")
+    __slots__ = ("meaning", "parts", "wire")
 
     def __init__(self, meaning: Meaning, *parts: int) -> None:
         self.meaning = meaning
         self.parts = parts
+        self.wire: tuple[int, str] | None = None  # a number in network order before it was swapped, and its IR type
 
     @property
     def only(self) -> int:
@@ -124,13 +125,20 @@ class Builder(Protocol):
 
 
 class Operation:
-    """Something that can be called: `check(site) -> Meaning`, `lower(builder, site) -> Value`."""
+    """Something that can be called: `check(site) -> Meaning`, `lower(builder, site) -> Value`.
 
-    __slots__ = ("check", "lower")
+    `moves_packet`: the packet's bounds and headers are not where they were, after it. `pure`: it changes nothing, so
+    that it may happen later, or not at all where its value is not wanted.
+    """
 
-    def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value]) -> None:
+    __slots__ = ("check", "lower", "moves_packet", "pure")
+
+    def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value], *,
+                 moves_packet: bool = False, pure: bool = False) -> None:
         self.check = check
         self.lower = lower
+        self.moves_packet = moves_packet
+        self.pure = pure
 
 
 class Property(Operation):

@@ -235,6 +235,8 @@ def join(a: Meaning | None, b: Meaning) -> Meaning | None:
             return Reference(b.ctype, "stack")
         case KernelObject(), KernelObject() if a.cls is b.cls and not a.path and not b.path:
             return KernelObject(a.cls, a.trusted and b.trusted)
+        case Constant(value=str() as one), Constant(value=str() as two):
+            return Reference(CharArray(max(len(one.encode()), len(two.encode()), 1)), "stack")
         case TupleOf(), TupleOf() if len(a.items) == len(b.items):
             items = [join(x, y) for x, y in zip(a.items, b.items, strict=True)]
             return None if None in items else TupleOf(tuple(i for i in items if i is not None))
