@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bpfwright.maps.perf import PerfEventArray
     from bpfwright.maps.ringbuf import RingBuf
 
-__all__ = ["Loaded", "Session", "attach", "load", "run", "target_of"]
+__all__ = ["Loaded", "Session", "attach", "load", "prepare", "run", "target_of"]
 
 T = TypeVar("T")
 I = TypeVar("I")
@@ -61,9 +61,7 @@ class Session:
         from bpfwright.lang.compile import compile_programs
         from bpfwright.objfile import read
         configs = {} if config is None else {type(config): config}
-        for program in self._programs:
-            prepare = getattr(program.hook, "prepare", None)
-            program.facts = None if prepare is None else prepare(self.machine, program)
+        prepare(self._programs, self.machine)
         compiled = compile_programs(self._programs, target_of(self.machine), configs)
         self.compiled: Compiled = compiled
         spec = read(compiled.elf)
@@ -309,6 +307,13 @@ def _reader(handle: Any, declared: Any) -> Any:
     from bpfwright.events import RingReader
     from bpfwright.kernel.ring import MappedRing
     return RingReader(MappedRing(handle), declared.value.size)
+
+
+def prepare(programs: Iterable[Program[Any, Any, Any]], machine: Machine) -> None:
+    """Let each program's hook look up what only the machine knows: an event's fields, a function's parameters."""
+    for program in programs:
+        look_up = getattr(program.hook, "prepare", None)
+        program.facts = None if look_up is None else look_up(machine, program)
 
 
 def _kernel() -> Machine:

@@ -17,9 +17,10 @@ from bpfwright._host import now_ns
 from bpfwright.cli.output import Cell, Column, destination, write
 from bpfwright.cli.sources import programs_of
 from bpfwright.errors import UsageError
+from bpfwright.types.ctype import AddressType
 
 if TYPE_CHECKING:
-    from bpfwright.events import Events
+    from bpfwright.events import Events, schema
     from bpfwright.session import Session
 
 __all__ = ["EXAMPLES", "arguments", "run"]
@@ -111,14 +112,17 @@ def _rows(events: Events[Any]) -> Iterator[dict[str, Cell]]:
     if not events.pending_bytes:
         return
     columns = events.columns()
-    texts = {name: [_cell(value) for value in columns[name].tolist()] for name in columns}
+    texts = {column.name: [_cell(column, value) for value in columns[column.name].tolist()]
+             for column in columns.schema.columns}
     for index in range(columns.count):
         yield {name: values[index] for name, values in texts.items()}
 
 
-def _cell(value: object) -> Cell:
+def _cell(column: schema.Column, value: object) -> Cell:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        if column.kind == "text":
+            return value.decode("utf-8", "replace")
+        return column.ctype.cls.format(value) if isinstance(column.ctype, AddressType) else value.hex()
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 

@@ -11,7 +11,6 @@ from bpfwright.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
-    from bpfwright.lang.target import Target
     from bpfwright.spec.program import Program
 
 __all__ = ["add_target", "chosen_programs", "compile_file", "load_module", "programs_of"]
@@ -62,15 +61,11 @@ def chosen_programs(path: str, wanted: list[str]) -> list[Program[Any, Any, Any]
 def compile_file(path: str, wanted: list[str], target: str) -> bytes:
     """One object of a file's programs."""
     programs = chosen_programs(path, wanted)
-    from bpfwright.lang.compile import compile_programs
-    return compile_programs(programs, _target(target)).elf
-
-
-def _target(name: str) -> Target:
-    from bpfwright.lang.target import OLDEST
-    if name == "oldest":
-        return OLDEST
     from bpfwright.kernel import Kernel
-    from bpfwright.session import target_of
+    from bpfwright.lang.compile import compile_programs
+    from bpfwright.lang.target import OLDEST
+    from bpfwright.session import prepare, target_of
     with Kernel() as kernel:
-        return target_of(kernel)
+        # Where events have their fields, and which parameters functions have, is read from this kernel.
+        prepare(programs, kernel)
+        return compile_programs(programs, OLDEST if target == "oldest" else target_of(kernel)).elf
