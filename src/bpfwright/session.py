@@ -324,14 +324,14 @@ def _kernel() -> Machine:
 def target_of(machine: Machine) -> Target:
     """What to compile for: the machine's features, probed once per kernel and user and kept in the cache."""
     from bpfwright.lang.target import Target
-    features: Any = getattr(machine, "features", None)
-    if features is None:
+    if not hasattr(type(machine), "features"):
         return Target()
     host = os.uname()
     cache = _cache.default()
     key = _cache.key_of(*(part.encode() for part in ("features", "2", host.release, host.version, str(os.geteuid()))))
     found = cache.get(key)
     if found is None:
+        features: Any = machine.features  # type: ignore[attr-defined]  # what probes is imported now, not at every start
         names = {short: bool(features.named(name).works) for short, name in _FEATURES.items()}
         names["current_task_btf"] = bool(features.helper(17, 158).works)  # raw tracepoints, bpf_get_current_task_btf
         names["atomics"] = bool(features.named("cpu v3").works)

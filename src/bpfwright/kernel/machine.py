@@ -164,10 +164,10 @@ class Kernel:
     @staticmethod
     def _events(program: LoadedProgram, events: list[int], description: str, cookie: int) -> EventLink:
         from bpfwright.kernel import perf
-        from bpfwright.kernel.attach import attach_error
         try:
             return perf.attach(program, events, description, cookie)
         except KernelError as error:
+            from bpfwright.kernel.attach import attach_error
             raise attach_error(description, program, error) from None
 
     def xdp(self, program: LoadedProgram, interface: str, mode: str = "auto") -> Link:
