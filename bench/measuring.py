@@ -61,29 +61,37 @@ def _cell(value: object) -> str:
 
 
 class Whole(NamedTuple):
-    """One process from start to end: wall and CPU time in ms, peak memory in MiB, its output."""
+    """One process from start to end: wall and CPU time in ms, peak memory in MiB, its output; when it said `marker`."""
 
     wall_ms: float
     cpu_ms: float
     memory_mib: float
     output: str
+    marker_ms: float
 
 
-def process(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Whole:
-    """Run a process and measure it. Raises when it fails."""
+def process(words: Sequence[str], environment: Mapping[str, str] | None = None, marker: str = "") -> Whole:
+    """Run a process and measure it. Raises when it fails, or never says `marker`."""
     changed = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **(environment or {})}
     changed.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every start compile again
+    lines: list[str] = []
+    said = 0.0
     began = time.perf_counter()
-    child = subprocess.Popen(list(words), env=changed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    child = subprocess.Popen(list(words), env=changed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             errors="replace")
     assert child.stdout is not None
     with child.stdout:
-        output = child.stdout.read()
+        for line in child.stdout:
+            if marker and not said and line.strip() == marker:
+                said = (time.perf_counter() - began) * 1000
+            lines.append(line)
     _, status, usage = os.wait4(child.pid, 0)
     wall = (time.perf_counter() - began) * 1000
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    output = "".join(lines)
+    if child.returncode or (marker and not said):
         raise SystemExit(f"{' '.join(words)} ended with {child.returncode}:\n{output}")
-    return Whole(wall, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024, output)
+    return Whole(wall, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024, output, said)
 
 
 def bare_python() -> str:

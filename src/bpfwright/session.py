@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from bpfwright import _cache
+from bpfwright import _cache, _llvm
 from bpfwright._host import now_ns, sleep_s
 from bpfwright.errors import SessionError, UsageError
 from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine
@@ -331,6 +331,7 @@ def target_of(machine: Machine) -> Target:
     key = _cache.key_of(*(part.encode() for part in ("features", "2", host.release, host.version, str(os.geteuid()))))
     found = cache.get(key)
     if found is None:
+        _llvm.start()  # nothing is cached yet, so it will be asked for; it loads while we probe
         features: Any = machine.features  # type: ignore[attr-defined]  # what probes is imported now, not at every start
         names = {short: bool(features.named(name).works) for short, name in _FEATURES.items()}
         names["current_task_btf"] = bool(features.helper(17, 158).works)  # raw tracepoints, bpf_get_current_task_btf
