@@ -2,7 +2,8 @@
 
     BpfwrightError
     ├─ UsageError                a call that cannot mean anything (also a ValueError)
-    │  └─ WrongType              a key, value or argument of the wrong type (also a TypeError)
+    │  ├─ WrongType              a key, value or argument of the wrong type (also a TypeError)
+    │  └─ InsideOnly             an attribute that exists inside kernel programs only (also an AttributeError)
     ├─ CompileError              a program that does not compile: file, line, caret, suggestion
     ├─ CompilerCrash             LLVM's back end ended the compile worker; its last words are kept
     ├─ FormatError               a file or byte string that is not what it claims to be
@@ -22,8 +23,8 @@ from __future__ import annotations
 
 __all__ = [
     "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ElfError", "FormatError",
-    "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "SessionError", "TargetError",
-    "UsageError", "VerifierError", "WrongType",
+    "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "SessionError",
+    "TargetError", "UsageError", "VerifierError", "WrongType",
 ]
 
 
@@ -53,6 +54,10 @@ class UsageError(BpfwrightError, ValueError):
 
 class WrongType(UsageError, TypeError):
     """A key, value or argument whose type does not fit."""
+
+
+class InsideOnly(UsageError, AttributeError):
+    """An attribute that exists inside kernel programs only."""
 
 
 class CompileError(BpfwrightError):

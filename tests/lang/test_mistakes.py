@@ -196,6 +196,8 @@ XDP = {
     "call of number": ("n = 5\n    x = n()", "cannot be called"),
     "async with": ("async def f(): pass", "inside a program"),
     "matrix product": ("x = ctx.length @ 3", "has no meaning here"),
+    "header after adjusting": ("if not ctx.adjust_head(-4): return xdp.DROP\n    x = ip.ttl", "the packet may have moved"),
+    "call in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = now_ns()", "nothing may be called while a spin lock is held"),
     "kfunc without type": ("x = bpf_untyped(1)", "has no type"),
 }
 

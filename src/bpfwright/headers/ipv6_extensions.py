@@ -62,7 +62,8 @@ class Authentication(Header):
     """The IP authentication header, over IPv6."""
 
     follows = (Link(IPv6, "next_header", (51,)), Link(HopByHop, "next_header", (51,)),
-               Link(Routing, "next_header", (51,)), Link(Fragment, "next_header", (51,)), Link(None, "next_header", (51,)))
+               Link(Routing, "next_header", (51,)), Link(Fragment, "next_header", (51,)),
+               Link(None, "next_header", (51,)))
     carries = (Carry(Routing, "next_header", (43,)), Carry(Fragment, "next_header", (44,)))
     length_rule = LengthRule("length", 4, 8)
     next_header: u8 = 59

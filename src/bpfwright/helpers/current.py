@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bpfwright.errors import UsageError
+from bpfwright.errors import InsideOnly
 from bpfwright.helpers._family import number_property
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import U32, U64, KernelObject, Meaning, Reference
@@ -75,7 +75,7 @@ class _Current:
             """The id of its cgroup v2. Since Linux 4.18."""
     else:
         def __getattr__(self, name):
-            raise UsageError(f"current.{name} exists inside a kernel program only")
+            raise InsideOnly(f"current.{name} exists inside a kernel program only")
 
 
 current = _Current()

@@ -121,7 +121,7 @@ class _Walk:
         b.store(self.at, b.load("ptr", found))
         self.walk_on(known, b.load("ptr", self.at))
         b.at = elsewhere
-        self.reach = [h for h in _reach_without(self.targets, known)]
+        self.reach = _reach_without(self.targets, known)
         if not any(header.root for header in self.reach):
             b.goto(self.missing)
             b.at = b.block()

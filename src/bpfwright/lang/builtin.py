@@ -76,7 +76,7 @@ def _extreme(name: str) -> Operation:
             known = fit(min(known.low, meaning.low), max(known.high, meaning.high), known, meaning)
         return Value(site.node.meaning, best)
 
-    return Operation(check, lower, pure=True)
+    return Operation(check, lower, pure=True, calls=False)
 
 
 def _check_abs(site: Any) -> Meaning:
@@ -157,9 +157,10 @@ def _lower_isinstance(b: Any, site: Any) -> Value:
 
 
 FUNCTIONS: dict[object, Operation] = {
-    min: _extreme("min"), max: _extreme("max"), abs: Operation(_check_abs, _lower_abs),
-    len: Operation(_check_len, _lower_len), int: Operation(_check_int, _lower_int),
-    bool: Operation(_check_bool, _lower_bool), isinstance: Operation(_check_isinstance, _lower_isinstance),
+    min: _extreme("min"), max: _extreme("max"), abs: Operation(_check_abs, _lower_abs, pure=True, calls=False),
+    len: Operation(_check_len, _lower_len, calls=False), int: Operation(_check_int, _lower_int, pure=True, calls=False),
+    bool: Operation(_check_bool, _lower_bool, calls=False),
+    isinstance: Operation(_check_isinstance, _lower_isinstance, calls=False),
 }
 
 
@@ -182,7 +183,7 @@ def conversion(ctype: Int) -> Operation:
             value = b.extend(b.truncate(value, f"i{ctype.bits}"), f"i{ctype.bits}", ctype.signed)
         return Value(known, value)
 
-    return Operation(check, lower, pure=True)
+    return Operation(check, lower, pure=True, calls=False)
 
 
 def enumeration(cls: type[IntEnum]) -> Operation:
@@ -196,7 +197,7 @@ def enumeration(cls: type[IntEnum]) -> Operation:
     def lower(b: Any, site: Any) -> Value:
         return Value(site.node.meaning, b.numeric(site.value("value"))[0])
 
-    return Operation(check, lower)
+    return Operation(check, lower, calls=False)
 
 
 def address(cls: type[Any]) -> Operation:
@@ -209,7 +210,7 @@ def address(cls: type[Any]) -> Operation:
         except UsageError as error:
             return refused(site, error.what, error.cure or f'Write {cls.__qualname__}("...") with a constant text.')
 
-    return Operation(check, lambda b, site: Value(site.node.meaning))
+    return Operation(check, lambda b, site: Value(site.node.meaning), calls=False)
 
 
 # methods of values
@@ -254,8 +255,8 @@ def _lower_bit_count(b: Any, site: Any) -> Value:
     return Value(site.node.meaning, b.op("ctpop", "i64", value))
 
 
-_INTEGER = {"bit_length": Operation(_check_bit_length, _lower_bit_length, pure=True),
-            "bit_count": Operation(_check_bit_length, _lower_bit_count)}
+_INTEGER = {"bit_length": Operation(_check_bit_length, _lower_bit_length, pure=True, calls=False),
+            "bit_count": Operation(_check_bit_length, _lower_bit_count, pure=True, calls=False)}
 
 
 def _check_startswith(site: Any) -> Meaning:
@@ -274,7 +275,7 @@ def _lower_startswith(b: Any, site: Any) -> Value:
     return Value(BOOLEAN, b.same_bytes(value.only, prefix))
 
 
-_TEXT = {"startswith": Operation(_check_startswith, _lower_startswith)}
+_TEXT = {"startswith": Operation(_check_startswith, _lower_startswith, calls=False)}
 
 
 def _fetch(kind: str) -> Operation:
@@ -290,7 +291,7 @@ def _fetch(kind: str) -> Operation:
         old = b.op("atomic", width, f"fetch_{kind}", site.receiver_value().only, value)
         return Value(site.node.meaning, b.extend(old, width, element.signed))
 
-    return Operation(check, lower)
+    return Operation(check, lower, calls=False)
 
 
 def _check_compare_exchange(site: Any) -> Meaning:
@@ -320,7 +321,8 @@ def _lower_value(b: Any, site: Any) -> Value:
 
 _ATOMIC: dict[str, Operation] = {
     "fetch_add": _fetch("add"), "fetch_or": _fetch("or"), "fetch_and": _fetch("and"), "fetch_xor": _fetch("xor"),
-    "exchange": _fetch("xchg"), "compare_exchange": Operation(_check_compare_exchange, _lower_compare_exchange),
+    "exchange": _fetch("xchg"),
+    "compare_exchange": Operation(_check_compare_exchange, _lower_compare_exchange, calls=False),
     "value": Property(_check_value, _lower_value),
 }
 

@@ -77,6 +77,8 @@ class Checker(Infer):
         self.returned: Meaning | None = None
         self.loops: list[dict[str, f.Flow | None]] = []
         self.locks: list[str] = []
+        self.kernel_locks = 0
+        self.moved: set[str] = set()
 
     def run(self, params: list[tuple[str, Meaning]], expected: Meaning | None, name: str) -> Body:
         """Check the body with these parameters. `expected` is what it must return; None: whatever it does."""
@@ -108,6 +110,7 @@ class Checker(Infer):
     def set_variable(self, name: str, meaning: Meaning, node: Any) -> None:
         """Record an assignment: the variable holds `meaning` from here, and room for it everywhere."""
         assert self.flow is not None
+        self.moved.discard(name)
         if isinstance(meaning, Constant) and not isinstance(meaning.value, (str, bytes)):
             known = self.variables.get(name)
             if known is not None and known != meaning:
@@ -318,8 +321,11 @@ class Checker(Infer):
         lock = node.operation.lock
         if lock and lock in self.locks:
             self.refuse(node, "a lock is already held here", "The kernel allows one lock at a time.")
+        held = bool(lock) and getattr(node.call.receiver, "space", "") == "map"  # ours, in LRU maps, hinders nothing
         self.locks.append(lock)
+        self.kernel_locks += held
         self.block(node.body)
+        self.kernel_locks -= held
         self.locks.pop()
 
     def do_delete(self, node: Any) -> None:

@@ -1,4 +1,6 @@
-"""Which look-ups of headers can wait until they are first tested, so that tests before them say more about the packet.
+"""What may be evaluated elsewhere than where it is written: look-ups of headers, and texts built in their record.
+
+Which look-ups can wait until they are first tested, so that tests before them say more about the packet:
 
     ip = ctx.find(IPv4)
     tcp = ctx.find(TCP)
@@ -10,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from bpfwright.lang import tree as t
-from bpfwright.lang.scope import mentioned
+from bpfwright.lang.scope import assignments, mentioned
 
-__all__ = ["can_wait", "is_find"]
+__all__ = ["can_wait", "is_find", "only_home"]
 
 
 def is_find(statement: Any) -> bool:
@@ -49,3 +51,61 @@ def can_wait(statements: list[Any], index: int) -> bool:
         return not branch.other and name not in later
     ends = bool(branch.then) and isinstance(branch.then[-1], (t.Return, t.Break, t.Continue))
     return ends and not branch.other and name not in mentioned(branch.then)
+
+
+def only_home(body: list[Any], name: str) -> tuple[Any, str] | None:
+    """The record that a text variable is made for: (constructor call, field), or None.
+
+    `path = ctx.filename.read(64)` ... `m[key] = Started(now, path)`: set once, and read once but for tests for None, as
+    an argument of a constructor whose value goes into a map and has no other name. Then the text can be read into the
+    record's memory at once, and no copy is made.
+    """
+    if assignments(body)[0].get(name, 0) != 1:
+        return None
+    homes: list[tuple[Any, str]] = []
+    reads = _Reads(name, homes)
+    reads.walk(body)
+    return homes[0] if len(homes) == 1 and reads.others == 0 else None
+
+
+class _Reads:
+    """Counts how a name is read: as a constructor's argument of a map's new value, in tests for None, otherwise."""
+
+    def __init__(self, name: str, homes: list[tuple[Any, str]]) -> None:
+        self.name = name
+        self.homes = homes
+        self.others = 0
+
+    def walk(self, node: Any) -> None:
+        if isinstance(node, (list, tuple)):
+            for item in node:
+                self.walk(item)
+        elif isinstance(node, dict):
+            self.walk(list(node.values()))
+        elif isinstance(node, t.Compare) and self.is_none_test(node):
+            return
+        elif isinstance(node, t.Assign):
+            if not isinstance(node.target, t.Name):
+                self.walk(node.target)
+            self.stored(node)
+        elif isinstance(node, t.Name):
+            self.others += node.name == self.name
+        elif isinstance(node, t.Node):
+            for field in getattr(node, "fields", ()):
+                self.walk(getattr(node, field))
+
+    def is_none_test(self, node: Any) -> bool:
+        return (isinstance(node.first, t.Name) and node.first.name == self.name and len(node.rest) == 1
+                and node.rest[0][0] in ("is", "is not"))
+
+    def stored(self, node: Any) -> None:
+        value = node.value
+        made = isinstance(value, t.Call) and value.inlined is None and isinstance(value.call, dict)
+        if not made or not isinstance(node.target, t.Index):
+            self.walk(value)
+            return
+        for field, child in value.call["given"].items():
+            if isinstance(child, t.Name) and child.name == self.name:
+                self.homes.append((value, field))
+            else:
+                self.walk(child)

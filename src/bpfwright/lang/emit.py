@@ -402,7 +402,8 @@ class FunctionText:
 _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
     "const": FunctionText.const, "null": FunctionText.null, "function": FunctionText.named,
     "global": FunctionText.named, "select": FunctionText.select, "slot": FunctionText.slot, "load": FunctionText.load,
-    "volatile": FunctionText.volatile, "fixed": FunctionText.fixed, "store": FunctionText.store, "offset": FunctionText.offset,
+    "volatile": FunctionText.volatile, "fixed": FunctionText.fixed, "store": FunctionText.store,
+    "offset": FunctionText.offset,
     "index": FunctionText.index, "copy": FunctionText.copy, "fill": FunctionText.fill, "atomic": FunctionText.atomic,
     "cmpxchg": FunctionText.cmpxchg, "helper": FunctionText.helper, "kfunc": FunctionText.kfunc,
     "call": FunctionText.call, "core": FunctionText.core, "anchor": FunctionText.anchor,

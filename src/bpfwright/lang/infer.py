@@ -41,6 +41,8 @@ class Infer:
     locks: list[str]
     local_names: set[str]
     stack: tuple[FunctionType, ...]
+    kernel_locks: int
+    moved: set[str]
 
     def refuse(self, place: Any, what: str, cure: str = "") -> NoReturn:
         raise NotImplementedError
@@ -89,6 +91,9 @@ class Infer:
         assert self.flow is not None
         if node.name in self.local_names:
             node.binding = "local"
+            if node.name not in self.flow and node.name in self.moved:
+                self.refuse(node, f"the packet may have moved since {node.name} was found",
+                            "Find it again: ctx.find(...).")
             if node.name not in self.flow:
                 self.refuse(node, f"{node.name} may not be set here", "Set it on every path before.")
             return self.flow[node.name]
@@ -612,8 +617,20 @@ class Infer:
             self.refuse(node, "this belongs into a `for` statement", "Write `for ... in ...:`.")
         site = CallSite(self, node, operation, owner, owner_node, node.args, node.keywords)
         node.call = site
-        self.job.moves_packet = self.job.moves_packet or operation.moves_packet
-        return operation.check(site)
+        if operation.calls and self.kernel_locks:
+            self.refuse(node, "nothing may be called while a spin lock is held", "Call it before the `with`.")
+        meaning = operation.check(site)
+        if operation.moves_packet:
+            self.move_packet()
+        return meaning
+
+    def move_packet(self) -> None:
+        """What was found in the packet is not there any more."""
+        assert self.flow is not None
+        self.job.moves_packet = True
+        gone = {name for name, meaning in self.flow.items() if in_packet(meaning)}
+        self.moved |= gone
+        self.flow = {name: meaning for name, meaning in self.flow.items() if name not in gone}
 
     def call_object(self, node: Any, value: object) -> Meaning:
         operation = getattr(value, "__operation__", None) or builtin.FUNCTIONS.get(_identity(value))
@@ -671,8 +688,13 @@ class Infer:
             return self.call_subprogram(node, function, params)
         from bpfwright.lang.check import Checker
         inner = Checker(self.job, function, self.stack)
-        inner.locks = list(self.locks)
+        inner.locks, inner.kernel_locks = list(self.locks), self.kernel_locks
+        moved = self.job.moves_packet
+        self.job.moves_packet = False
         node.inlined = inner.run(params, None, function.__name__)
+        if self.job.moves_packet:
+            self.move_packet()
+        self.job.moves_packet = self.job.moves_packet or moved
         return node.inlined.result or NOTHING
 
     def arguments(self, node: Any, function: FunctionType) -> list[tuple[str, Meaning]]:
@@ -904,6 +926,18 @@ class Infer:
         if isinstance(meaning, Reference) and isinstance(meaning.ctype, CharArray):
             return ctype.element.size == 1 and meaning.ctype.size == ctype.size
         return isinstance(meaning, Reference) and meaning.ctype == ctype
+
+
+def in_packet(meaning: Meaning) -> bool:
+    """Whether a value points into the packet."""
+    match meaning:
+        case Reference(space=space):
+            return space == "packet"
+        case Optional(inner=inner):
+            return in_packet(inner)
+        case OneOf(choices=items) | TupleOf(items=items):
+            return any(map(in_packet, items))
+    return False
 
 
 def wanted(ctype: CType) -> str:

@@ -9,9 +9,9 @@ from bpfwright.lang import ir
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import Builder, is_pointer, part_types
 from bpfwright.lang.check import Body
-from bpfwright.lang.defer import can_wait
+from bpfwright.lang.defer import can_wait, only_home
 from bpfwright.lang.expressions import Expressions
-from bpfwright.lang.scope import assignments, mentioned
+from bpfwright.lang.scope import assigned, assignments, mentioned
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (NOTHING, Integer, Meaning, Nothing, OneOf, Optional, Reference, meaning_of)
 from bpfwright.types.ctype import AddressType, CharArray, CType
@@ -28,7 +28,8 @@ UNFINISHED = "unfinished"
 class Frame:
     """One function's variables while it is lowered: its own, or inlined into another."""
 
-    __slots__ = ("_counts", "_members", "after", "body", "file", "inside", "loops", "outer", "result", "result_meaning", "scopes", "slots")
+    __slots__ = ("_counts", "_members", "after", "body", "file", "inside", "loops", "outer", "result", "result_meaning",
+                 "scopes", "slots")
 
     def __init__(self, body: Body, file: int) -> None:
         self.body = body
@@ -183,7 +184,11 @@ class Lowering(Expressions):
 
     def assign_node(self, target: Any, value: Any, declared: CType | None) -> None:
         if isinstance(target, t.Name):
+            home = self.home_of(target.name, value)
             found = self.expression(value)
+            if home is not None and found.parts[-1] == home:
+                self.set(target.name, found)
+                return
             if isinstance(declared, CType):
                 found = self.cut(found, declared)
             self.set(target.name, self.own_copy(found, value))
@@ -193,6 +198,26 @@ class Lowering(Expressions):
             self.assign_attribute(target, value)
         else:
             self.assign_item(target, value)
+
+    def home_of(self, name: str, value: Any) -> int | None:
+        """Where a text can be built so that the record it is made for need not copy it; the destination is set."""
+        inner = value.meaning.inner if isinstance(value.meaning, Optional) else value.meaning
+        if not isinstance(inner, Reference) or not isinstance(inner.ctype, CharArray) or not self.builds(value):
+            return None
+        found = only_home(self.frame.body.tree.body, name)
+        if found is None or found[0].call["record"].size <= 8:
+            return None
+        call, field_name = found
+        record = call.call["record"]
+        field = record.cls.__layout__().fields[field_name]
+        if field.type != inner.ctype or self.has_gaps(record):
+            return None
+        place = self.memory(record.size, record.name)
+        call.call["place"] = place
+        call.call["placed"] = (field_name, place)
+        wanted = self.pointer(place, field.offset)
+        self.destination = (inner.ctype, wanted)
+        return wanted
 
     def cut(self, value: Value, ctype: CType) -> Value:
         """A value as its declared width leaves it."""
@@ -564,7 +589,10 @@ class Lowering(Expressions):
                     self.store(memory, self.cell_value(self.load(type, slot)), cell * 8)
         function = self.callback(node, parameters, cells, len(result), item)
         start(function, memory)
+        changed = assigned(node.body) | set(_target_names(node.target))
         for name in names:
+            if name not in changed:
+                continue
             for cell, (slot, type) in zip(cells[name], self.declare(frame, name), strict=True):
                 self.store(slot, self.from_cell(memory, cell, type))
         why = self.load("i64", memory)
@@ -637,7 +665,10 @@ class Lowering(Expressions):
         self.store(status, self.number(1))
         self.goto(store_back)
         self.at = store_back
+        changed = assigned(node.body) | set(_target_names(node.target))
         for name, places in cells.items():
+            if name not in changed:  # also: the verifier lets no pointer to this stack into the caller's
+                continue
             for place, (slot, type) in zip(places, frame.slots[name], strict=True):
                 self.store(memory, self.cell_value(self.load(type, slot)), place * 8)
         self.effect("return", self.load("i64", status))

@@ -128,17 +128,19 @@ class Operation:
     """Something that can be called: `check(site) -> Meaning`, `lower(builder, site) -> Value`.
 
     `moves_packet`: the packet's bounds and headers are not where they were, after it. `pure`: it changes nothing, so
-    that it may happen later, or not at all where its value is not wanted.
+    that it may happen later, or not at all where its value is not wanted. `calls`: it calls into the kernel, which
+    nothing may while a spin lock is held.
     """
 
-    __slots__ = ("check", "lower", "moves_packet", "pure")
+    __slots__ = ("calls", "check", "lower", "moves_packet", "pure")
 
     def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value], *,
-                 moves_packet: bool = False, pure: bool = False) -> None:
+                 moves_packet: bool = False, pure: bool = False, calls: bool = True) -> None:
         self.check = check
         self.lower = lower
         self.moves_packet = moves_packet
         self.pure = pure
+        self.calls = calls
 
 
 class Property(Operation):
