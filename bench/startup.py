@@ -2,7 +2,7 @@
 
     sudo .venv/bin/python bench/startup.py [--quick] [--rounds N]
 
-Both attach one program to syscalls:sys_enter_openat that sends the path, print what came at once, and end. `attached` is
+Both attach one program to syscalls:sys_enter_openat that sends the path, print what came at once and end. `attached` is
 the time from the start of the process until it says so (bpftrace runs `echo attached` with -c, which starts when its
 probes are on); `whole` is until the process is gone. Cached: the program was compiled before. Uncached: the cache is an
 empty folder, so that LLVM is started too. Contestants take turns; the second cached row is the A/A spread. How long
