@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
 from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
 from bpfwright.hooks import _registers
 from bpfwright.spec.dialect import Operation, Property, Value
-from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, ContextOf, Integer, Meaning, Reference, UserAddress,
-                                    meaning_of)
+from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, Constant, ContextOf, Integer, Meaning, Reference,
+                                    UserAddress, meaning_of)
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
 from bpfwright.spec.program import Context as _Context
 from bpfwright.types.ctype import (AddressType, ArrayType, Bool, CharArray, CType, Int, caller_namespaces, ctype_of,
@@ -71,6 +71,17 @@ def _check_syscall(site: Any) -> Meaning:
     return U32
 
 
+def _check_name(site: Any) -> Meaning:
+    facts = site.program.facts or {"raw": "", "events": [site.program.target.name]}
+    if facts["raw"] or len(facts["events"]) != 1:
+        site.refuse("several events come here, and which one has no name in the kernel",
+                    "Read ctx.syscall, or write a program for each event.")
+    return Constant(facts["events"][0])
+
+
+_EVENT_NAME = Property(_check_name, lambda b, site: Value(site.node.meaning))
+
+
 def _lower_syscall(b: Any, site: Any) -> Value:
     if b.sink.raw_exit:
         registers = b.op("toptr", "ptr", b.load("i64", b.context(), 0, 8))
@@ -127,7 +138,8 @@ class Context(_Context):
     32-bit calls are left out unless the program asks for `compat=True`.
     """
 
-    __operations__: ClassVar[dict[str, Operation]] = {"syscall": Property(_check_syscall, _lower_syscall)}
+    __operations__: ClassVar[dict[str, Operation]] = {"syscall": Property(_check_syscall, _lower_syscall),
+                                                      "event_name": _EVENT_NAME}
 
     if TYPE_CHECKING:
         @property
@@ -171,7 +183,7 @@ class Fields(Context):
         own = own_annotations(cls)
         cls.__own__ = {**cls.__own__, **{n: t for n, t in own.items() if not n.startswith("__")}}
         cls.__spaces__ = caller_namespaces(defining_frame(1))
-        cls.__operations__ = {name: _field(cls, name) for name in cls.__own__}
+        cls.__operations__ = {"event_name": _EVENT_NAME, **{name: _field(cls, name) for name in cls.__own__}}
 
     def __init__(self, **values: Any) -> None:
         unknown = [name for name in values if name not in type(self).__own__]
