@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import struct
 import subprocess
@@ -11,16 +12,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Watched", "compiled", "compiled_file", "loaded"]
+__all__ = ["Watched", "compiled", "compiled_file", "loaded", "surface"]
 
 CELLS = struct.Struct("<3Q")
 FIRST = struct.pack("<I", 0)
 
 
+def surface(name: str) -> Any:
+    """One of the twelve programs of the typed surface, which are a user's modules."""
+    path = Path(__file__).parent.parent / "tests" / "api" / "programs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def compiled(program: Any) -> dict[str, bytes]:
-    """The object of one program of `vmtest.programs`."""
+    """The object of one program; what it asks of a kernel's types is asked of the one here."""
+    from bpfwright.kernel import Kernel
     from bpfwright.lang.compile import compile_programs
     from bpfwright.lang.target import OLDEST
+    from bpfwright.session import prepare
+    with contextlib.closing(Kernel()) as kernel:
+        prepare([program], kernel)
     return {"object": compile_programs([program], OLDEST).elf}
 
 
