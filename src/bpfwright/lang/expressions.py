@@ -1,29 +1,27 @@
 """Expressions to IR. Values that live in memory are built where they are wanted, if that is known."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
-from bpfwright.lang.build import Builder, is_pointer, part_types
+from bpfwright.lang.build import is_pointer, part_types
+from bpfwright.lang.making import Making
 from bpfwright.spec.dialect import Property, Value
 from bpfwright.spec.meaning import (BOOLEAN, MAX_I64, NOTHING, Boolean, Constant, Integer, KernelObject, Meaning,
                                     Nothing, OneOf, Optional, Reference, TupleOf, join, meaning_of)
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, CharArray, CType, Int, Opaque,
-                                   RecordType)
+from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, CharArray, CType, Int, RecordType)
 from bpfwright.types.structs import Struct
 
 __all__ = ["Expressions"]
 
-_PLAIN = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
-_PROBE_READ_KERNEL = 113  # since Linux 5.5
 
 
-class Expressions(Builder):
+class Expressions(Making):
     """The expression half of `Lowering`."""
 
     frame: Any
@@ -383,137 +381,12 @@ class Expressions(Builder):
             result = self.op("or", "i1", result, self.same(left, item))
         return result
 
-    def same(self, left: Value, right: Value) -> int:
-        """left == right, as an i1."""
-        for a, b in ((left, right), (right, left)):
-            if isinstance(a.meaning, Reference):
-                if isinstance(b.meaning, Constant):
-                    return self.same_constant(a, b.meaning.value)
-                if isinstance(b.meaning, Reference):
-                    return self.same_memory(a, b)
-        if isinstance(left.meaning, KernelObject):
-            return self.op("eq", "i1", left.only, right.only)
-        for a, b in ((left, right), (right, left)):
-            if a.wire is not None and isinstance(b.meaning, Integer) and b.meaning.constant is not None:
-                return self.same_on_the_wire(a.wire, b.meaning.constant)
-        (x, xm), (y, ym) = self.numeric(left), self.numeric(right)
-        return self.equal(x, xm, y, ym)
-
-    def same_on_the_wire(self, wire: tuple[int, str], constant: int) -> int:
-        """A number in network order against a constant: the constant is swapped, once and for all."""
-        raw, type = wire
-        size = ir.WIDTHS[type] // 8
-        if not 0 <= constant < 1 << 8 * size:
-            return self.number(0, "i1")
-        return self.op("eq", "i1", raw, self.number(int.from_bytes(constant.to_bytes(size, "big"), "little"), type))
-
-    def same_constant(self, value: Value, constant: Any) -> int:
-        ctype = value.meaning.ctype  # type: ignore[attr-defined]
-        if isinstance(ctype, AddressType):
-            return self.same_bytes(value.only, ctype.cls.coerce(constant).packed)
-        data = constant.encode("utf-8", "surrogateescape") if isinstance(constant, str) else constant
-        if len(data) > ctype.size:
-            return self.number(0, "i1")
-        return self.same_bytes(value.only, data + b"\0" if len(data) < ctype.size else data)
-
-    def same_memory(self, a: Value, b: Value) -> int:
-        left, right = a.meaning.ctype, b.meaning.ctype  # type: ignore[attr-defined]
-        if isinstance(left, CharArray):
-            return self.same_text(a, b)
-        size = min(left.size, right.size)
-        difference = self.number(0)
-        at = 0
-        while at < size:
-            width = next(w for w in (8, 4, 2, 1) if w <= size - at and (w <= left.align or w == 1))
-            type = f"i{width * 8}"
-            bits = self.op("xor", type, self.load(type, a.only, at), self.load(type, b.only, at))
-            difference = self.op("or", "i64", difference, self.extend(bits, type))
-            at += width
-        return self.op("eq", "i1", difference, self.number(0))
-
-    def same_text(self, a: Value, b: Value) -> int:
-        """Texts are equal up to their NUL; bytes behind it do not count."""
-        sizes = [v.meaning.ctype.size for v in (a, b)]  # type: ignore[attr-defined]
-        shorter = min(sizes)
-        result = self.slot(1, 1, "same")
-        counter = self.slot(8, 8, "counter")
-        self.store(counter, self.number(0))
-        self.store(result, self.number(1 if sizes[0] == sizes[1] else 0, "i1"))
-        head, body, on, after = self.block(), self.block(), self.block(), self.block()
-        self.goto(head)
-        self.at = head
-        self.branch(self.op("ult", "i1", self.load("i64", counter), self.number(shorter)), body, after)
-        self.at = body
-        index = self.load("i64", counter)
-        left = self.load("i8", self.op("index", "ptr", a.only, index, 1))
-        right = self.load("i8", self.op("index", "ptr", b.only, index, 1))
-        same = self.op("eq", "i1", left, right)
-        ended = self.op("eq", "i1", left, self.number(0, "i8"))
-        self.store(result, same)
-        stop = self.op("or", "i1", self.invert(same), ended)
-        self.branch(stop, after, on)
-        self.at = on
-        self.store(result, self.number(1 if sizes[0] == sizes[1] else 0, "i1"))
-        self.store(counter, self.op("add", "i64", index, self.number(1)))
-        self.goto(head)
-        self.at = after
-        return self.load("i1", result)
-
-    def text_length(self, value: Value) -> int:
-        """Bytes before the NUL."""
-        size = value.meaning.ctype.size  # type: ignore[attr-defined]
-        counter = self.slot(8, 8, "counter")
-        self.store(counter, self.number(0))
-        head, body, on, after = self.block(), self.block(), self.block(), self.block()
-        self.goto(head)
-        self.at = head
-        self.branch(self.op("ult", "i1", self.load("i64", counter), self.number(size)), body, after)
-        self.at = body
-        index = self.load("i64", counter)
-        byte = self.load("i8", self.op("index", "ptr", value.only, index, 1))
-        self.branch(self.op("eq", "i1", byte, self.number(0, "i8")), after, on)
-        self.at = on
-        self.store(counter, self.op("add", "i64", index, self.number(1)))
-        self.goto(head)
-        self.at = after
-        return self.load("i64", counter)
-
     # arithmetic
 
     def of_binary(self, node: Any) -> Value:
         left = self.numeric(self.expression(node.left))
         right = self.numeric(self.expression(node.right))
         return Value(node.meaning, self.arithmetic(node.operator, left, right))
-
-    def arithmetic(self, operator: str, left: tuple[int, Integer], right: tuple[int, Integer]) -> int:
-        (a, am), (b, bm) = left, right
-        if operator in _PLAIN:
-            return self.op(_PLAIN[operator], "i64", a, b)
-        if operator in ("//", "%"):
-            unsigned = am.low >= 0 and bm.low >= 0
-            names = {"//": ("udiv", "floordiv"), "%": ("urem", "floormod")}[operator]
-            return self.op(names[0] if unsigned else names[1], "i64", a, b)
-        if operator == "<<":
-            return self.shift("shl", a, b, bm)
-        if operator == ">>":
-            return self.shift("lshr" if am.low >= 0 else "ashr", a, b, bm)
-        return self.power(a, bm.low)
-
-    def shift(self, name: str, value: int, count: int, known: Integer) -> int:
-        """Shifts by 64 and more shift everything out, as in Python."""
-        if known.high <= 63:
-            return self.op(name, "i64", value, count)
-        inside = self.op("ult", "i1", count, self.number(64))
-        if name == "ashr":
-            return self.op(name, "i64", value, self.op("select", "i64", inside, count, self.number(63)))
-        safe = self.op("select", "i64", inside, count, self.number(0))
-        return self.op("select", "i64", inside, self.op(name, "i64", value, safe), self.number(0))
-
-    def power(self, value: int, exponent: int) -> int:
-        result = self.number(1)
-        for _ in range(exponent):
-            result = self.op("mul", "i64", result, value)
-        return result
 
     def of_unary(self, node: Any) -> Value:
         if node.operator == "not":
@@ -595,51 +468,6 @@ class Expressions(Builder):
         self.goto(after)
         self.at = after
         return Value(whole, *(self.load(ty, s) for ty, s in zip(part_types(whole), slots, strict=True)))
-
-    def kernel_value(self, value: Value, name: str) -> Value:
-        """A field of a kernel struct: its place comes from the running kernel's BTF at load."""
-        owner = value.meaning
-        assert isinstance(owner, KernelObject)
-        cls = owner.cls
-        for step in owner.path:
-            cls = cls.__layout__().fields[step].type.cls
-        ctype = cls.__layout__().fields[name].type
-        path = (*owner.path, name)
-        if isinstance(ctype, RecordType):
-            return Value(KernelObject(owner.cls, owner.trusted, path), value.only)
-        if isinstance(ctype, BitsType):
-            return self.kernel_bits(value, owner, ctype, path)
-        wanted, self.destination = self.destination, None
-        place = self.anchor(self.op("index", "ptr", value.only, self.core(owner.cls, path, 0), 1))
-        self.destination = wanted
-        if isinstance(ctype, (CharArray, ArrayType, AddressType)):
-            target = self.scratch(ctype)
-            self.helper(_PROBE_READ_KERNEL, target, self.number(ctype.size), place)
-            return Value(Reference(ctype, "stack"), target)
-        if owner.trusted:
-            return self.read(ctype, place, 0, "kernel")
-        slot = self.slot(ctype.size, ctype.size, name)
-        self.helper(_PROBE_READ_KERNEL, slot, self.number(ctype.size), place)
-        return self.read(ctype, slot, 0, "untrusted")
-
-    def kernel_bits(self, value: Value, owner: KernelObject, ctype: BitsType, path: tuple[str, ...]) -> Value:
-        """A bit-field: its bytes, shifted up and down by amounts that the loader fills in."""
-        place = self.anchor(self.op("index", "ptr", value.only, self.core(owner.cls, path, 0, "i32"), 1))
-        slot = self.slot(8, 8, path[-1])
-        self.store(slot, self.number(0))
-        self.helper(_PROBE_READ_KERNEL, slot, self.core(owner.cls, path, 1), place)
-        raw = self.op("shl", "i64", self.load("i64", slot), self.core(owner.cls, path, 4))
-        return Value(meaning_of(ctype, "stack"),
-                     self.op("ashr" if ctype.storage.signed else "lshr", "i64", raw, self.core(owner.cls, path, 5)))
-
-    def core(self, cls: type[Any], path: tuple[str, ...], kind: int, width: str = "") -> int:
-        """What CO-RE says of a member: kind 0 its byte offset, 1 size, 2 whether it exists, 4 and 5 bit shifts."""
-        type = width or ("i64" if kind in (0, 6, 7, 10, 11) else "i32")
-        found = self.op("core", type, self.sink.kernel_type(cls), kind, ".".join(path))
-        return self.extend(found, type)
-
-    def core_offset(self, cls: type[Any], path: tuple[str, ...], kind: int = 0) -> int:
-        return self.core(cls, path, kind)
 
     def of_index(self, node: Any) -> Value:
         if node.operation is not None:
@@ -806,148 +634,6 @@ class Expressions(Builder):
         site.lowering = self
         return self.convert(site.operation.lower(self, site), node.meaning)
 
-    def construct(self, node: Any) -> Value:
-        """A Struct: scalars first, as Python evaluates arguments before it makes the object; texts in place."""
-        placed = node.call.pop("place", None)
-        place = placed if placed is not None and self.destination is None else self.scratch(node.call["record"])
-        self.prepare_record(node)(place)
-        return Value(node.meaning, place)
-
-    def prepare_record(self, node: Any) -> Callable[[int], None]:
-        """Evaluate a constructor's scalar arguments now; the result fills the record in at a pointer."""
-        record: RecordType = node.call["record"]
-        layout = record.cls.__layout__()
-        values: dict[str, Value] = {}
-
-        def evaluate() -> None:
-            for name, child in node.call["given"].items():
-                if not self.builds(child) or not isinstance(layout.fields[name].type,
-                                                            (CharArray, ArrayType, RecordType)):
-                    wanted, self.destination = self.destination, None
-                    values[name] = self.expression(child)
-                    self.destination = wanted
-
-        later = all(pure(child) for child in node.call["given"].values())
-        if not later:
-            evaluate()
-
-        def fill_in(place: int) -> None:
-            if self.has_gaps(record):
-                self.fill(place, record.size)
-            for name, field in layout.fields.items():
-                self.construct_field(node, name, field, place, values)
-
-        return fill_in
-
-    def construct_field(self, node: Any, name: str, field: Any, place: int, values: dict[str, Value]) -> None:
-        if name not in values and name in node.call["given"]:
-            child = node.call["given"][name]
-            if node.call.get("placed") == (name, place):
-                return
-            if isinstance(field.type, BitsType):
-                values[name] = self.expression(child)
-            else:
-                self.into(child, field.type, place, field.offset)
-                return
-        if name in values:
-            value = values[name]
-        elif name in node.call["defaults"]:
-            value = self.literal(node.call["defaults"][name])
-        else:
-            if not self.has_gaps_at(node.call["record"]):
-                self.fill(self.pointer(place, field.offset), field.type.size)
-            return
-        if isinstance(field.type, BitsType):
-            self.write_bits(field.type, place, field.offset, field.shift, field.width, self.numeric(value)[0], "stack")
-        else:
-            self.write(field.type, place, value, field.offset)
-
-    def has_gaps(self, record: RecordType) -> bool:
-        """Whether writing every field leaves bytes unset: padding, bit-fields, kernel-owned members, unions."""
-        fields = record.cls.__layout__().fields.values()
-        if getattr(record.cls, "__union__", False) or any(isinstance(f.type, (BitsType, Opaque)) for f in fields):
-            return True
-        return bool(sum(f.type.size for f in fields) != record.size or any(
-            isinstance(f.type, RecordType) and self.has_gaps(f.type) for f in fields))
-
-    def has_gaps_at(self, record: RecordType) -> bool:
-        return self.has_gaps(record)
-
-    def inline(self, node: Any) -> Value:
-        """A plain function: its body, in a frame of its own, here."""
-        from bpfwright.lang.lower import Frame
-        body = node.inlined
-        arguments = []
-        wanted, self.destination = self.destination, None
-        for name, meaning in body.params:
-            given = node.call[name]
-            value = self.expression(given) if isinstance(given, t.Node) else self.literal(given)
-            if isinstance(meaning, Integer) and isinstance(value.meaning, Integer):
-                value = self.fit_parameter(value, meaning)
-            arguments.append((name, self.own_copy(value, None) if isinstance(value.meaning, (Reference, Optional))
-                              else value))
-        self.destination = wanted
-        outer = self.frame
-        frame = Frame(body, self.sink.file(body.source.file))
-        frame.outer = outer
-        frame.after = self.block()
-        frame.result_meaning = body.result
-        frame.result = [(self.slot(8, 8, "result"), ty) for ty in part_types(body.result)]
-        self.frame = frame
-        for name, value in arguments:
-            if part_types(body.variables[name]):
-                self.set(name, value)
-        for slot, ty in frame.result:
-            self.store(slot, self.null() if ty == "ptr" else self.number(0, ty))
-        self.block_of(body.tree.body)
-        self.goto(frame.after)
-        self.at = frame.after
-        self.frame = outer
-        return Value(body.result, *(self.load(ty, slot) for slot, ty in frame.result))
-
-    def block_of(self, statements: list[Any]) -> None:
-        raise NotImplementedError
-
-    def fit_parameter(self, value: Value, meaning: Integer) -> Value:
-        """Cut an argument to its parameter's width."""
-        have = value.meaning
-        assert isinstance(have, Integer)
-        if meaning.low <= have.low and have.high <= meaning.high:
-            return Value(meaning, value.only)
-        for bits in (8, 16, 32, 64):
-            for signed in (False, True):
-                low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
-                if (low, high) == (meaning.low, meaning.high):
-                    return Value(meaning, self.extend(self.truncate(value.only, f"i{bits}"), f"i{bits}", signed))
-        return Value(meaning, value.only)
-
-    def call_instance(self, node: Any) -> Value:
-        """A subprogram, or a kfunc that `calls` prepared."""
-        if callable(node.operation):
-            prepared: Value = node.operation(self, node)
-            return prepared
-        body = node.operation
-        self.sink.lower_instance(body)
-        arguments: list[int] = []
-        for name, meaning in body.params:
-            given = node.call[name]
-            value = self.expression(given) if isinstance(given, t.Node) else self.literal(given)
-            if isinstance(meaning, Integer) and isinstance(value.meaning, Integer):
-                value = self.fit_parameter(value, meaning)
-            arguments.extend(self.convert(value, meaning).parts)
-        if not part_types(body.result):
-            self.effect("call", body.name, *arguments)
-            return Value(NOTHING)
-        result = self.op("call", "i64", body.name, *arguments)
-        if body.result == BOOLEAN:
-            return Value(BOOLEAN, self.op("ne", "i1", result, self.number(0)))
-        return Value(node.meaning, result)
-
-    def function_pointer(self, body: Any) -> int:
-        """A callback that `Site.callback` compiled."""
-        self.sink.lower_instance(body)
-        return self.op("function", "ptr", body.name)
-
     def context(self) -> int:
         """The program's context pointer."""
         return self.context_value
@@ -968,26 +654,3 @@ class Expressions(Builder):
         """One more that found no room in this map."""
         pointer, offset = self.sink.lost_counter(self, declaration)
         self.op("atomic", "i64", "add", self.pointer(pointer, offset), self.number(1))
-
-
-def pure(node: Any) -> bool:
-    """Whether evaluating an expression changes nothing, so that it may be done a little later."""
-    match node:
-        case t.Constant() | t.Name():
-            return True
-        case t.Attribute():
-            return pure(node.object) if node.operation is None else True
-        case t.Unary():
-            return pure(node.operand)
-        case t.Binary():
-            return pure(node.left) and pure(node.right)
-        case t.Compare():
-            return pure(node.first) and all(operator not in ("in", "not in") and pure(value)
-                                            for operator, value in node.rest)
-        case t.Call():
-            site = node.call
-            if node.inlined is not None or isinstance(site, dict) or site is None or not site.operation.pure:
-                return False
-            return all(pure(child) for child in (*node.args, *node.keywords.values())) and (
-                not isinstance(node.function, t.Attribute) or pure(node.function.object))
-    return False

@@ -10,28 +10,27 @@ from bpfwright.lang import builtin
 from bpfwright.lang import flow as f
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import part_types
+from bpfwright.lang.fitting import BOOLEAN_CONSTANTS, NUMBERS
 from bpfwright.lang.numbers import DivisionByZero, MixedSigns, NegativeShift, arithmetic
 from bpfwright.lang.scope import MISSING, Scope
 from bpfwright.lang.site import CallSite
+from bpfwright.lang.storing import Storing
 from bpfwright.spec.dialect import Loop, Operation, Property, Scope as ScopeOperation, operation_of
 from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Boolean, Constant, ContextOf, InnerMap, Integer, KernelObject,
-                                    Meaning, Nothing, OneOf, Optional, Reference, TupleOf, UserAddress, describe, join,
+                                    Meaning, Nothing, OneOf, Optional, Reference, TupleOf, describe, join,
                                     meaning_of)
 from bpfwright.types import is_shared
 from bpfwright.types.address import Address
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
-                                   Maybe, Opaque, Pointer, RecordType, UserPointer)
+from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, Bool, CharArray, CType, EnumType, Int,
+                                   Maybe, Opaque, Pointer, RecordType)
 from bpfwright.types.structs import Field, Struct
 
 __all__ = ["Infer"]
 
-SHARED_SPACES = ("map", "map lru", "shared")
-ATOMIC_OPERATORS = {"+": "add", "-": "add", "&": "and", "|": "or", "^": "xor"}
-_NUMBERS = (Integer, Boolean)
 
 
-class Infer:
+class Infer(Storing):
     """Meanings of expressions. The statements' half, `Checker`, holds the flow."""
 
     job: Any
@@ -135,7 +134,7 @@ class Infer:
         meaning = self.infer(node)
         if isinstance(meaning, Optional):
             self.refuse(node, f"this may be None: {describe(meaning)}", "Test it first: `if x is None: return`.")
-        if not isinstance(meaning, _NUMBERS) and not (
+        if not isinstance(meaning, NUMBERS) and not (
                 isinstance(meaning, Reference) and isinstance(meaning.ctype, (CharArray, AddressType))) \
                 and not isinstance(meaning, Constant):
             self.refuse(node, f"{describe(meaning)} cannot be logged", "Log its numbers and texts.")
@@ -226,7 +225,7 @@ class Infer:
             if isinstance(side, Optional):
                 self.refuse(node or place, f"this may be None: {describe(side)}",
                             "Test it first: `if x is None: return`.")
-        if all(isinstance(side, _NUMBERS) or side in BOOLEAN_CONSTANTS for side in pair):
+        if all(isinstance(side, NUMBERS) or side in BOOLEAN_CONSTANTS for side in pair):
             return None
         if operator in ("==", "!="):
             if self.same_text(left, right) or self.same_text(right, left):
@@ -476,121 +475,8 @@ class Infer:
             self.refuse(node.index, f"this index may be outside 0..{length - 1}",
                         f"Test it first: `if i < {length}:`, or write `% {length}`.")
 
-    def assign_attribute(self, target: Any, meaning: Meaning, value: Any) -> None:
-        owner = self.infer(target.object)
-        target.operation = None
-        operation = self.operation(owner, target.name)
-        if isinstance(operation, Property):
-            if operation.write is None:
-                self.refuse(target, f"{target.name} cannot be written")
-            site = CallSite(self, target, operation, owner, target.object, [], {})
-            target.operation = site
-            operation.check(site)
-            if operation.accepts is not None:
-                self.fit(value or target, meaning, operation.accepts)
-            return
-        if isinstance(owner, KernelObject):
-            self.refuse(target, "kernel structs are read only", "Only what a helper or kfunc changes can change.")
-        if isinstance(owner, Constant) and isinstance(owner.value, Config):
-            self.refuse(target, f"{type(owner.value).__name__} is frozen when the program loads",
-                        "Use shared(...) for memory that changes.")
-        if isinstance(owner, Optional):
-            self.refuse(target.object, f"this may be None: {describe(owner)}", "Test it first: `if x is None: return`.")
-        if not isinstance(owner, Reference) or not isinstance(owner.ctype, RecordType):
-            self.refuse(target, f"{describe(owner)} has no field to assign")
-        if owner.space == "frozen":
-            self.refuse(target, "this struct is a constant of the program", "Use shared(...) for memory that changes.")
-        field = self.field(target, owner.ctype, target.name)
-        if isinstance(field.type, Opaque):
-            self.refuse(target, f"{field.type.name} belongs to the kernel and cannot be assigned",
-                        "Hold a lock with `with entry.lock:`; start a timer with .start(...).")
-        target.meaning = meaning_of(field.type, owner.space)
-        self.fit(value or target, meaning, field.type)
-
-    def assign_item(self, target: Any, meaning: Meaning, value: Any) -> None:
-        owner = self.infer(target.object)
-        operation = self.operation(owner, "__setitem__")
-        target.operation = None
-        if operation is not None:
-            site = CallSite(self, target, operation, owner, target.object, [target.index, value], {})
-            target.operation = site
-            operation.check(site)
-            return
-        index = self.infer(target.index)
-        if not isinstance(owner, Reference) or not isinstance(owner.ctype, ArrayType):
-            self.refuse(target, f"an item of {describe(owner)} cannot be assigned")
-        if owner.space == "frozen":
-            self.refuse(target, "this struct is a constant of the program")
-        self.in_range(target, index, owner.ctype.length)
-        target.meaning = meaning_of(owner.ctype.element, owner.space)
-        self.fit(value or target, meaning, owner.ctype.element)
-
-    def augment(self, node: Any) -> None:
-        """`target op= value`: plain, or one atomic instruction where CPUs share the memory."""
-        target = node.target
-        value = self.infer(node.value)
-        if isinstance(target, t.Tuple):
-            self.refuse(target, "an augmented assignment has one target")
-        if isinstance(target, t.Name):
-            left = self.of_name(target)
-            target.meaning = left
-            result: Meaning = self.binary(node, node.operator, left, value, target, node.value)
-            node.how = "plain"
-            if target.name in self.declared:
-                full = meaning_of(self.declared[target.name], "stack")
-                assert isinstance(full, Integer) and isinstance(result, Integer)
-                result = result if full.low <= result.low and result.high <= full.high else full
-            self.set_variable(target.name, result, node)
-            return
-        left = self.infer(target)
-        place = self.place(target)
-        target.meaning_size = max(place.ctype.size, 1) if place is not None else 1
-        if isinstance(left, Reference) and isinstance(left.ctype, AtomicType):
-            node.how = self.atomic(node, left.ctype.element)
-            self.number(node.value, value)
-            return
-        result = self.binary(node, node.operator, left, value, target, node.value)
-        node.how = "plain"
-        if isinstance(place, Reference) and place.space in SHARED_SPACES and "spin" not in self.locks \
-                and self.aligned(target):
-            node.how = self.atomic(node, place.ctype)
-        self.assign(target, result, node.value)
-
     def assign(self, target: Any, meaning: Meaning, value: Any) -> None:
         raise NotImplementedError
-
-    def place(self, target: Any) -> Reference | None:
-        """The memory that `a.b` or `a[i]` stands for: its own type and its owner's space."""
-        owner = target.object.meaning
-        if not isinstance(owner, Reference):
-            return None
-        if isinstance(target, t.Attribute) and isinstance(owner.ctype, RecordType):
-            return Reference(self.field(target, owner.ctype, target.name).type, owner.space)
-        if isinstance(target, t.Index) and isinstance(owner.ctype, ArrayType):
-            return Reference(owner.ctype.element, owner.space)
-        return None
-
-    def aligned(self, target: Any) -> bool:
-        """Whether the memory of `a.b` or `a[i]` is aligned. What packed structs misalign can be no atomic's place: the
-        kernel refuses it, so that a plain update is all there is."""
-        offset, node, size = 0, target, target.meaning_size
-        while isinstance(node, (t.Attribute, t.Index)) and isinstance(node.object.meaning, Reference):
-            owner = node.object.meaning
-            if isinstance(node, t.Attribute) and isinstance(owner.ctype, RecordType):
-                offset += owner.ctype.cls.__layout__().fields[node.name].offset
-            elif isinstance(owner.ctype, ArrayType) and owner.ctype.element.size % size:
-                return False
-            node = node.object
-        return bool(offset % size == 0)
-
-    def atomic(self, node: Any, ctype: CType) -> str:
-        if node.operator not in ATOMIC_OPERATORS:
-            self.refuse(node, f"`{node.operator}=` on memory that CPUs share is not atomic",
-                        "Hold a lock: `with entry.lock:`, or use a per-CPU map.")
-        if not isinstance(ctype, Int) or ctype.size not in (4, 8) or ctype.big:
-            self.refuse(node, f"`{node.operator}=` on {ctype.name} in memory that CPUs share cannot be atomic",
-                        "Make the field u32 or u64, hold a lock, or use a per-CPU map.")
-        return ATOMIC_OPERATORS[node.operator]
 
     # calls
 
@@ -756,7 +642,7 @@ class Infer:
         if annotation is not None:
             ctype = scope.ctype(annotation)
             result = meaning_of(ctype, "stack") if isinstance(ctype, CType) else Optional(NOTHING)
-            if not isinstance(result, _NUMBERS):
+            if not isinstance(result, NUMBERS):
                 self.refuse(node, f"{function.__name__}: a subprogram returns an integer, a bool or None",
                             "Remove @subprogram: a plain function is inlined and may return anything.")
         node.inlined = None
@@ -786,147 +672,6 @@ class Infer:
             known.pointers = pointers
         return known
 
-    # with and for
-
-    def enter(self, node: Any) -> Meaning:
-        """The operation of a `with` item; gives what `as` names."""
-        item = node.item
-        operation, owner, owner_node, args, keywords = None, None, item, [], {}
-        if isinstance(item, t.Call):
-            args, keywords = item.args, item.keywords
-            if isinstance(item.function, t.Attribute):
-                owner_node = item.function.object
-                owner = self.infer(owner_node)
-                operation = self.operation(owner, item.function.name)
-            if operation is None:
-                owner = self.infer(item.function)
-                operation = getattr(owner.value, "__operation__", None) if isinstance(owner, Constant) else None
-        else:
-            owner = self.infer(item)
-            operation = self.operation(owner, "__enter__")
-        if not isinstance(operation, ScopeOperation) or owner is None:
-            self.refuse(item, "this cannot stand in a `with` statement",
-                        "Ring records, spin locks, rcu() and acquired references can.")
-        node.operation = operation
-        node.call = CallSite(self, item, operation, owner, owner_node, args, keywords)
-        return operation.check(node.call)
-
-    def iteration(self, node: Any) -> dict[str, Any]:
-        """How a `for` walks: {"kind", "item", ...}."""
-        iterable = node.iterable
-        if isinstance(iterable, t.Call):
-            name = iterable.function
-            if isinstance(name, t.Name) and name.name not in self.local_names:
-                value = self.scope.lookup(name.name)
-                if value in (range, reversed, enumerate):
-                    return builtin.iteration(self, node, value)
-            if isinstance(name, t.Attribute):
-                owner = self.infer(name.object)
-                operation = self.operation(owner, name.name)
-                if isinstance(operation, Loop):
-                    return self.walk(iterable, operation, owner, name.object, iterable.args, iterable.keywords)
-        if isinstance(iterable, t.Attribute):
-            owner = self.infer(iterable.object)
-            operation = self.operation(owner, iterable.name)
-            if isinstance(operation, Loop):
-                return self.walk(iterable, operation, owner, iterable.object, [], {})
-        meaning = self.infer(iterable)
-        operation = self.operation(meaning, "__iter__")
-        if isinstance(operation, Loop):
-            return self.walk(iterable, operation, meaning, iterable, [], {})
-        match meaning:
-            case Reference(ctype=ArrayType(element=element)):
-                return {"kind": "array", "item": meaning_of(element, meaning.space), "type": meaning.ctype}
-            case TupleOf(items=items):
-                return {"kind": "tuple", "item": self.common(iterable, list(items)), "count": len(items)}
-            case Constant(value=tuple() | range() as items):
-                found = [self.constant(node, value) for value in items]
-                return {"kind": "values", "item": self.common(iterable, found), "values": list(items)}
-        self.refuse(iterable, f"`for` cannot walk {describe(meaning)}",
-                    "It walks range(...), array fields, tuples, maps and header options.")
-
-    def walk(self, node: Any, operation: Loop, owner: Meaning, owner_node: Any, args: list[Any],
-             keywords: dict[str, Any]) -> dict[str, Any]:
-        site = CallSite(self, node, operation, owner, owner_node, args, keywords)
-        item = operation.check(site)
-        return {"kind": "operation", "item": item, "site": site, "operation": operation}
-
-    def common(self, node: Any, items: list[Meaning]) -> Meaning:
-        found: Meaning | None = None
-        for item in items:
-            joined = join(found, item)
-            if joined is None:
-                self.refuse(node, "the items are of different types", "Walk items of one type.")
-            found = joined
-        if found is None:
-            self.refuse(node, "there is nothing to walk")
-        return found
-
-    # fitting values into types
-
-    def fit(self, node: Any, meaning: Meaning, ctype: CType) -> None:
-        """Refuse a value that cannot be stored as a `ctype`. Integers are cut to the width; constants must fit."""
-        if isinstance(meaning, Optional):
-            self.refuse(node, f"this may be None: {describe(meaning)}", "Test it first: `if x is None: return`.")
-        if not self.fits(meaning, ctype):
-            cure = wanted(ctype)
-            if isinstance(ctype, (Int, BitsType)) and isinstance(meaning, Integer):
-                self.refuse(node, f"{meaning.low} does not fit {ctype.name}", f"Write {ctype.name}(...) to cut it.")
-            if isinstance(ctype, CharArray) and isinstance(meaning, Reference) and isinstance(meaning.ctype, CharArray):
-                cure = f"Make the field char[L[{meaning.ctype.size}]], or read fewer bytes."
-            self.refuse(node, f"{describe(meaning)} does not fit {ctype.name}", cure)
-
-    def fits(self, meaning: Meaning, ctype: CType) -> bool:
-        match ctype:
-            case Int() | BitsType():
-                if isinstance(meaning, Integer) and meaning.constant is not None:
-                    bits = ctype.bits if isinstance(ctype, Int) else ctype.width
-                    signed = (ctype if isinstance(ctype, Int) else ctype.storage).signed
-                    return -(1 << (bits - 1)) <= meaning.low < 1 << bits if signed else 0 <= meaning.low < 1 << bits
-                return isinstance(meaning, _NUMBERS) or meaning in BOOLEAN_CONSTANTS
-            case Bool():
-                return isinstance(meaning, Boolean) or meaning in BOOLEAN_CONSTANTS or (
-                    isinstance(meaning, Integer) and meaning.low >= 0 and meaning.high <= 1)
-            case EnumType(enum=enum):
-                return isinstance(meaning, Integer) and meaning.enum is enum
-            case CharArray(size=size):
-                return self.text_fits(meaning, size)
-            case AddressType(cls=cls):
-                return self.address_fits(meaning, cls)
-            case ArrayType():
-                return self.array_fits(meaning, ctype)
-            case AtomicType():
-                return isinstance(meaning, _NUMBERS)
-            case Pointer() | UserPointer():
-                return isinstance(meaning, (Integer, KernelObject, UserAddress))
-        return isinstance(meaning, Reference) and meaning.ctype == ctype
-
-    def text_fits(self, meaning: Meaning, size: int) -> bool:
-        if isinstance(meaning, Constant):
-            value = meaning.value.encode() if isinstance(meaning.value, str) else meaning.value
-            return isinstance(value, bytes) and len(value) <= size
-        return isinstance(meaning, Reference) and isinstance(meaning.ctype, CharArray) and meaning.ctype.size <= size
-
-    def address_fits(self, meaning: Meaning, cls: type[Any]) -> bool:
-        if isinstance(meaning, Constant) and isinstance(meaning.value, str):
-            try:
-                cls(meaning.value)
-            except UsageError:
-                return False
-            return True
-        if isinstance(meaning, Constant):
-            return isinstance(meaning.value, cls)
-        return isinstance(meaning, Reference) and meaning.ctype == AddressType(cls)
-
-    def array_fits(self, meaning: Meaning, ctype: ArrayType) -> bool:
-        if isinstance(meaning, TupleOf):
-            return len(meaning.items) == ctype.length and all(self.fits(m, ctype.element) for m in meaning.items)
-        if isinstance(meaning, Constant) and isinstance(meaning.value, (bytes, tuple)):
-            return len(meaning.value) == ctype.length
-        if isinstance(meaning, Reference) and isinstance(meaning.ctype, CharArray):
-            return ctype.element.size == 1 and meaning.ctype.size == ctype.size
-        return isinstance(meaning, Reference) and meaning.ctype == ctype
-
 
 def in_packet(meaning: Meaning) -> bool:
     """Whether a value points into the packet."""
@@ -938,25 +683,6 @@ def in_packet(meaning: Meaning) -> bool:
         case OneOf(choices=items) | TupleOf(items=items):
             return any(map(in_packet, items))
     return False
-
-
-def wanted(ctype: CType) -> str:
-    """What can be stored as a type, for messages."""
-    match ctype:
-        case EnumType(enum=enum):
-            return f"Write {enum.__name__}.{next(iter(enum)).name}, or another of its members."
-        case RecordType(cls=cls):
-            return f"Write {cls.__name__}(...)."
-        case AddressType(cls=cls):
-            return f"It takes an {cls.__qualname__}, or its text."
-        case CharArray(size=size):
-            return f"It takes a text of at most {size} bytes."
-        case ArrayType(length=length):
-            return f"It takes {length} items."
-    return f"It takes a {'bool' if isinstance(ctype, Bool) else 'number'}."
-
-
-BOOLEAN_CONSTANTS = (Constant(False), Constant(True))
 
 
 def _identity(value: object) -> object:
