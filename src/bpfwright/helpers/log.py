@@ -6,7 +6,7 @@ from typing import Any
 from bpfwright.helpers.basic import inside_only
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import NOTHING, Boolean, Constant, Integer, Meaning, Reference
-from bpfwright.types.ctype import AddressType, CharArray, Int
+from bpfwright.types.ctype import AddressType, Int
 
 __all__ = ["LOG_RING", "log"]
 
@@ -85,5 +85,3 @@ def _write(b: Any, pointer: int, offset: int, value: Value) -> None:
 
 
 log.__operation__ = Operation(_check, _lower)  # type: ignore[attr-defined]
-
-_ = CharArray

@@ -8,7 +8,7 @@ from typing import Any
 from bpfwright.lang import ir
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (BOOLEAN, MAX_I64, Boolean, Constant, Integer, InnerMap, KernelObject, Meaning,
-                                    Nothing, OneOf, Optional, Reference, TupleOf, UserAddress, join, meaning_of)
+                                    Nothing, OneOf, Optional, Reference, TupleOf, UserAddress, meaning_of)
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer)
 
@@ -545,6 +545,3 @@ class Builder:
                 self.write(large, place, value)
                 return Value(meaning, place)
         return Value(meaning, *value.parts)
-
-
-_ = join

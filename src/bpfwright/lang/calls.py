@@ -182,6 +182,3 @@ class NumberIterator:
 def iter_num(b: Any, rounds: int) -> NumberIterator:
     """Start a number iterator."""
     return NumberIterator(b, rounds)
-
-
-_ = Reference

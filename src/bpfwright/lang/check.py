@@ -9,11 +9,11 @@ from bpfwright.lang import flow as f
 from bpfwright.lang import tree as t
 from bpfwright.lang.infer import Infer
 from bpfwright.lang.parse import parse
-from bpfwright.lang.scope import MISSING, Scope
+from bpfwright.lang.scope import Scope
 from bpfwright.lang.source import Source, source_of
 from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,
                                     TupleOf, describe, join, meaning_of)
-from bpfwright.types.ctype import ArrayType, CType, Maybe
+from bpfwright.types.ctype import CType, Maybe
 
 __all__ = ["Body", "Checker", "Job"]
 
@@ -448,6 +448,3 @@ class Checker(Infer):
 
     def refuse(self, place: Any, what: str, cure: str = "") -> NoReturn:
         self.source.refuse(place, what, cure)
-
-
-_ = (ArrayType, MISSING)

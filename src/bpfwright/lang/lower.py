@@ -7,7 +7,7 @@ from typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
-from bpfwright.lang.build import Builder, is_pointer, part_types
+from bpfwright.lang.build import Builder, part_types
 from bpfwright.lang.check import Body
 from bpfwright.lang.defer import can_wait, only_home
 from bpfwright.lang.expressions import Expressions
@@ -774,6 +774,3 @@ def _branches(nodes: Any) -> bool:
 def _target_names(target: Any) -> list[str]:
     from bpfwright.lang.scope import names_in
     return list(names_in(target))
-
-
-_ = is_pointer

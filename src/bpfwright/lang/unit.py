@@ -12,10 +12,9 @@ from bpfwright.lang.emit import Emitter, GlobalData, MapShape
 from bpfwright.lang.lower import Lowering
 from bpfwright.lang.target import Target
 from bpfwright.spec.dialect import Value
-from bpfwright.spec.meaning import BOOLEAN
 from bpfwright.types import u64
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import Bool, CharArray, CType, RecordType
+from bpfwright.types.ctype import CharArray, CType, RecordType
 from bpfwright.types.structs import Struct
 
 __all__ = ["Unit"]
@@ -286,6 +285,3 @@ class Unit:
 def _c_name(name: str) -> str:
     made = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
     return made if made and not made[0].isdigit() else f"m_{made}"
-
-
-_ = (BOOLEAN, Bool)

@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bpfwright.maps._shared import declaration
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import NOTHING, Meaning, Reference, meaning_of
 from bpfwright.types.ctype import CType, Opaque
@@ -73,5 +72,3 @@ def _lower_cancel(b: Any, site: Any) -> Value:
 OPERATIONS: dict[str, Operation] = {
     "start": Operation(_check_start, _lower_start), "cancel": Operation(_check_cancel, _lower_cancel),
 }
-
-_ = declaration
