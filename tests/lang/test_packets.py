@@ -10,6 +10,7 @@ from bpfwright.headers import (TCP, UDP, VXLAN, Ethernet, HopByHop, IPv4, IPv6, 
                                WindowScale)
 from bpfwright.helpers import whole_packet
 from bpfwright.hooks import tc, xdp
+from bpfwright.maps import Hash
 
 pytestmark = pytest.mark.kernel
 
@@ -227,3 +228,80 @@ def test_adjusting() -> None:
 
 
 _ = (VXLAN, Packet)
+
+
+@xdp.program
+def late(ctx: xdp.Context) -> xdp.Action:
+    ip = ctx.find(IPv4)
+    tcp = ctx.find(TCP)
+    if ip is not None and tcp is not None and tcp.dport == 80:
+        found.which = 1
+        found.a = tcp.sport
+        return xdp.DROP
+    six = ctx.find(IPv6)
+    udp = ctx.find(UDP)
+    if six is None or udp is None:
+        found.which = 2
+        return xdp.PASS
+    found.which = 3
+    found.a = udp.sport
+    return xdp.TX
+
+
+def test_finds_that_wait_find_the_same() -> None:
+    cases = [(Ethernet() / IPv4() / TCP(sport=5, dport=80), (xdp.DROP, 1, 5)),
+             (Ethernet() / SIX / TCP(sport=5, dport=80), (xdp.PASS, 2, 5)),
+             (Ethernet() / SIX / UDP(sport=6), (xdp.TX, 3, 6)), (Ethernet() / IPv4() / UDP(sport=7), (xdp.PASS, 2, 6)),
+             (Ethernet() / Vlan(vid=3) / IPv4() / TCP(sport=8, dport=80), (xdp.DROP, 1, 8)),
+             (b"\0" * 60, (xdp.PASS, 2, 8))]
+    with load(late) as program:
+        for packet, expected in cases:
+            action = program.test(packet).action
+            assert (action, found.which, found.a) == expected
+
+
+@xdp.program
+def inlined_twice(ctx: xdp.Context) -> xdp.Action:
+    first(ctx, 1)
+    first(ctx, 2)
+    return xdp.PASS
+
+
+def first(ctx: xdp.Context, step: u64) -> None:
+    ip = ctx.find(IPv4)
+    if ip is None:
+        return
+    key = step * 2
+    before = table.get(key)
+    if before is None:
+        table[key] = step
+    else:
+        found.b += key
+
+
+table = Hash[u64, u64](max_entries=8)
+
+
+def test_keys_of_inlined_functions_are_their_own() -> None:
+    with load(inlined_twice) as program:
+        program.test(Ethernet() / IPv4() / TCP())
+        assert dict(table.items()) == {2: 1, 4: 2}
+        program.test(Ethernet() / IPv4() / TCP())
+        assert found.b == 6
+
+
+@xdp.program
+def swap(ctx: xdp.Context) -> xdp.Action:
+    ethernet = ctx.find(Ethernet)
+    if ethernet is None:
+        return xdp.PASS
+    ethernet.source, ethernet.destination = ethernet.destination, ethernet.source
+    return xdp.TX
+
+
+def test_swapping_reads_both_before_it_writes() -> None:
+    with load(swap) as program:
+        packet = program.test(Ethernet(source="02:00:00:00:00:01", destination="02:00:00:00:00:02") / IPv4()).packet
+    ethernet = packet.find(Ethernet)
+    assert ethernet is not None and str(ethernet.source) == "02:00:00:00:00:02"
+    assert str(ethernet.destination) == "02:00:00:00:00:01"

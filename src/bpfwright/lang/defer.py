@@ -46,11 +46,28 @@ def can_wait(statements: list[Any], index: int) -> bool:
     test = branch.test
     if not isinstance(test, t.BoolOp) or name not in mentioned(test) or name in mentioned(test.values[0]):
         return False
+    before = test.values[:next(i for i, value in enumerate(test.values) if name in mentioned(value))]
+    if not all(map(_changes_nothing, before)):
+        return False
     later = mentioned(statements[following + 1:])
     if test.operator == "and":
         return not branch.other and name not in later
     ends = bool(branch.then) and isinstance(branch.then[-1], (t.Return, t.Break, t.Continue))
     return ends and not branch.other and name not in mentioned(branch.then)
+
+
+def _changes_nothing(test: Any) -> bool:
+    """Whether a test only looks: no calls, no walrus."""
+    work = [test]
+    while work:
+        node = work.pop()
+        if isinstance(node, (t.Call, t.Walrus)):
+            return False
+        if isinstance(node, (list, tuple)):
+            work.extend(node)
+        elif isinstance(node, t.Node):
+            work.extend(getattr(node, field) for field in getattr(node, "fields", ()))
+    return True
 
 
 def only_home(body: list[Any], name: str) -> tuple[Any, str] | None:

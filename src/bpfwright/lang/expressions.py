@@ -129,12 +129,12 @@ class Expressions(Making):
         """A name for an expression that has one value all through the function: a local that is set once, or a field of
         a header behind such a local that nothing assigns. None for others."""
         if isinstance(node, t.Name) and node.binding == "local" and isinstance(node.meaning, Integer):
-            return (id(self.frame), node.name) if self.frame.set_once(node.name) else None
+            return (self.frame, node.name) if self.frame.set_once(node.name) else None
         if isinstance(node, t.Attribute) and isinstance(node.object, t.Name) and node.object.binding == "local":
             owner = node.object.meaning
             if isinstance(owner, Reference) and owner.space == "packet" and not self.sink.moves_packet \
                     and self.frame.set_once(node.object.name) and not self.frame.assigns_member(node.name):
-                return (id(self.frame), node.object.name, node.name)
+                return (self.frame, node.object.name, node.name)
         return None
 
     # leaves
