@@ -91,7 +91,8 @@ BACKENDS = [(pack("=I", i), bytes([2, 0, 0, 0, 1, i]) + pack("=HQ", i % 4, 0)) f
 WORK: dict[str, Work] = {
     "l2_counter": Work("tcp"), "firewall": Work("tcp", {"blocked": BLOCKED}), "ports": Work("tcp"),
     "limit": Work("tcp"), "reflect": Work("udp"), "syns": Work("tcp"), "balance": Work("tcp", {"backends": BACKENDS}),
-    "checksum": Work("tcp"), "hashing": Work("tcp"), "marker": Work("tcp"),
+    "checksum": Work("tcp"), "hashing": Work("tcp"), "marker": Work("tcp"), "flows": Work("tcp"),
+    "samples": Work("tcp"),
     "opens": Work(drive=opening), "latency": Work(drive=writing), "exits": Work(drive=ending, times=400),
     "connects": Work(drive=connecting), "names": Work(drive=asking, times=50_000),
 }

@@ -22,7 +22,7 @@ class Open(Struct):
 
 
 started = Hash[u32, Started](max_entries=10_240)
-opens = RingBuf[Open](size_bytes=1 << 20)
+opens = RingBuf[Open](size_bytes=1 << 23)
 
 
 @tracepoint.program
