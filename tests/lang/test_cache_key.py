@@ -52,7 +52,12 @@ def compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked: list[int] = []
     real = _llvm.compile_bpf
-    monkeypatch.setattr(_llvm, "compile_bpf", lambda *a, **k: asked.append(1) or real(*a, **k))
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        asked.append(1)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(_llvm, "compile_bpf", counted)
     yield asked
 
 

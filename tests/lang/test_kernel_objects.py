@@ -105,7 +105,7 @@ def test_fields_through_pointers(program: Any) -> None:
 def existing(ctx: raw_tracepoint.Context, regs: u64, number: i64) -> None:
     if number != GETPPID:
         return
-    more = as_more()
+    more = as_more()  # type: ignore[no-untyped-call]
     out.a = 1 if exists(more.nsproxy) else 0
     out.b = 1 if exists(more.no_such_field) else 0
     out.c = i64(more.no_such_field) if exists(more.no_such_field) else -5

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, attach, char, i64, load, shared, u8, u16, u32,
-                       u64)
+from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, attach, char, i64, load, shared, u8, u16,
+                       u32, u64)
 from bpfwright.errors import MapFull, SessionError, UsageError, WrongType
 from bpfwright.headers import Ethernet, IPv4, IPv6, TCP, UDP
 from bpfwright.helpers import current, now_ns
@@ -565,7 +565,7 @@ def test_many_rounds_leak_no_descriptor() -> None:
 
 @xdp.program
 def failing(ctx: xdp.Context) -> xdp.Action:
-    return xdp.PASS + undefined  # type: ignore[name-defined]  # noqa: F821
+    return xdp.PASS + undefined  # type: ignore[name-defined, no-any-return]  # noqa: F821
 
 
 _ = (socket, TCP, task_struct, RingBuf)

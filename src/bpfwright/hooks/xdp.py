@@ -124,7 +124,7 @@ class Context(_Context):
 
 
 class _Redirectable(Protocol):
-    def __setitem__(self, index: int, ifname: str, /) -> None: ...
+    def __setitem__(self, index: int, value: Any, /) -> None: ...
 
 
 def _check_redirect(site: Any) -> Meaning:

@@ -77,3 +77,11 @@ class Array(s.Keyed, Generic[V]):
     def __iter__(self) -> Iterator[V]:
         return (self[i] for i in range(self.max_entries))
 
+    def values(self) -> Iterator[V]:
+        """The values in their order, as iteration gives them."""
+        return iter(self)
+
+    def items(self) -> Iterator[tuple[int, V]]:
+        """(index, value) pairs."""
+        return enumerate(self)
+

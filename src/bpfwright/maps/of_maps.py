@@ -121,6 +121,13 @@ class ArrayOfMaps(_OfMaps, Generic[M]):
         found: M = self._find(self._raw(index), index)
         return found
 
+    def get(self, index: int) -> M | None:
+        """The map, or None where there is none."""
+        try:
+            return self[index]
+        except (IndexError, KeyError):
+            return None
+
     def __setitem__(self, index: int, value: M) -> None:
         self._put(self._raw(index), index, value)
 
