@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 
+from bpfwright._version import __version__
 from bpfwright.cli import VERBS, parsing
 
 __all__ = ["show", "unknown", "version"]
@@ -23,11 +24,7 @@ def show(words: list[str], *, to_stderr: bool = False) -> int:
 
 
 def version() -> int:
-    from importlib.metadata import PackageNotFoundError, version
-    try:
-        print(f"bpfwright {version('bpfwright')}")
-    except PackageNotFoundError:
-        print("bpfwright (not installed: run from its source)")
+    print(f"bpfwright {__version__}")
     return 0
 
 
