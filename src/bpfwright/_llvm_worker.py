@@ -44,6 +44,8 @@ class Compiler:
         self.llvm = llvm
         # A loop's closed form may need 128-bit products, which BPF has not (__multi3 would end this process).
         llvm.set_option("bpfwright", "-replexitval=never")
+        # Loop strength reduction adds a packet pointer up in two ways, and uses the one that was not checked.
+        llvm.set_option("bpfwright", "-disable-lsr=1")
         self.machines: dict[tuple[bytes, int, str, str], Any] = {}
         self.ready: set[bytes] = set()
 

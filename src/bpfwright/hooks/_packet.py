@@ -247,9 +247,9 @@ class _Walk:
             total = b.op("add", "i64", total, b.op("mul", "i64", part, b.number(unit)))
         if rule.bias < size:
             self.require(b.op("ule", "i1", b.number(size), total))
-        # Anchored: else LLVM computes the same place twice, and the verifier has seen only one of them checked.
-        following: int = b.anchor(b.op("index", "ptr", at, total, 1))
-        return following
+        # Anchored: added up twice it would be two pointers for the verifier, and only one of them checked.
+        length: int = b.anchor(b.op("index", "ptr", at, total, 1))
+        return length
 
     def selector(self, header: type[Header], at: int, name: str) -> int:
         """The selecting field as it stands on the wire: constants are swapped instead of the load."""

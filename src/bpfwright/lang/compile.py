@@ -18,7 +18,7 @@ __all__ = ["Compiled", "compile_programs", "llvm_text"]
 
 FORMAT = 1  # of what is cached
 _PLACE = re.compile(r"error: (.+?):(\d+):(\d+): in function")
-_ROOMS = ("lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types")
+_ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types")
 
 
 class Compiled:
