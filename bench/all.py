@@ -36,7 +36,7 @@ SCRIPTS = (
     Script("syscalls.py", "One program on all system calls"),
     Script("maps.py", "Filling maps"),
     Script("events.py", "Events to columns", ("--rounds", "2", "--live", "2")),
-    Script("btf.py", "Finding kernel types", ()),
+    Script("btf.py", "Finding kernel types"),
 )
 
 
