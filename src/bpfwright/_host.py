@@ -28,13 +28,16 @@ def output_of(*command: str, timeout_s: float = 10.0) -> str:
 
 
 class Process:
-    """A process that this one started, in the caller's network namespace; closing it ends it."""
+    """A process that this one started, in the caller's network namespace; closing it ends it.
+
+    Its stdin ends with this process, however that ends: a child that reads it knows when to go.
+    """
 
     __slots__ = ("_child",)
 
     def __init__(self, *command: str) -> None:
         import subprocess
-        self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
 
     @property
@@ -49,6 +52,8 @@ class Process:
     def close(self) -> None:
         """End it, kindly first, and wait for it."""
         import subprocess
+        if self._child.stdin is not None:
+            self._child.stdin.close()
         if self._child.poll() is None:
             self._child.terminate()
             try:

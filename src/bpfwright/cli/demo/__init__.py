@@ -46,9 +46,10 @@ def _privilege() -> list[str]:
     lacking = [name for bit, name in names.items() if not held >> bit & 1]
     if not lacking:
         return []
+    from bpfwright.cli.problems import as_root
     return ["bpfwright demo: loading kernel programs and making network namespaces needs privilege.",
             f"This process lacks {' and '.join(lacking)}.",
-            f"Type: sudo {sys.executable} -m bpfwright demo"]
+            f"Type: {as_root(['demo'])}"]
 
 
 class _Counts:

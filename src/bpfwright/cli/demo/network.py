@@ -14,6 +14,15 @@ __all__ = ["BLOCKED", "FRIEND", "SERVER", "Stage"]
 SERVER, FRIEND, BLOCKED = "10.99.0.1", "10.99.0.2", "10.99.0.3"
 PORT = 8080
 
+_LEASH = """
+import os, sys, threading
+def follow():
+    sys.stdin.read()
+    os._exit(0)
+threading.Thread(target=follow, daemon=True).start()
+"""
+# A killed demo cannot end its processes: they see that their stdin has ended.
+
 _SERVER = """
 import http.server
 class Quiet(http.server.BaseHTTPRequestHandler):
@@ -70,13 +79,13 @@ class Stage:
     def serve(self) -> None:
         """Start the HTTP server."""
         with self.server.entered():
-            self._start(_SERVER % (SERVER, PORT))
+            self._start(_LEASH + _SERVER % (SERVER, PORT))
 
     def call(self, seconds: int) -> None:
         """Start a client at each of the two addresses; they end by themselves."""
         with self.client.entered():
             for source in (FRIEND, BLOCKED):
-                self._start(_CLIENT % (seconds, SERVER, PORT, source))
+                self._start(_LEASH + _CLIENT % (seconds, SERVER, PORT, source))
 
     def _start(self, script: str) -> None:
         child = Process(sys.executable, "-I", "-S", "-c", script)
