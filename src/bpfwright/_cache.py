@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from typing import Any
 
 from bpfwright.errors import CacheError
 
-__all__ = ["Cache", "default", "key_of"]
+__all__ = ["Cache", "default", "hasher", "key_of"]
 
 _MAGIC = b"bpfwright cache 1\n"
 _CHECK = struct.Struct("<QI")
@@ -21,16 +22,21 @@ _STICKY = 0o1000
 _TYPE, _FOLDER, _REGULAR = 0o170000, 0o040000, 0o100000
 
 
-def key_of(*parts: bytes) -> str:
-    """The key of what was made from `parts`; ("ab", "c") and ("a", "bc") differ."""
+def hasher() -> Any:
+    """A new SHA-256, without hashlib where Python has it built in: that would load OpenSSL."""
     try:
-        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # hashlib loads OpenSSL: 4 ms
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         try:
             from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
             from hashlib import sha256
-    digest = sha256()
+    return sha256()
+
+
+def key_of(*parts: bytes) -> str:
+    """The key of what was made from `parts`; ("ab", "c") and ("a", "bc") differ."""
+    digest = hasher()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

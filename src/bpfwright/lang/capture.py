@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import linecache
 from enum import IntEnum
-from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from bpfwright import _cache
 from bpfwright.lang.scope import Scope
 from bpfwright.lang.source import source_of
 from bpfwright.spec.map import MapDeclaration
@@ -29,7 +29,7 @@ class Captures:
         self.objects: list[Any] = []
         self.names: dict[int, str] = {}
         self.configs: dict[type[Config], Config] = {}
-        self._hash = sha256()
+        self._hash = _cache.hasher()
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         for function in functions:
@@ -40,7 +40,8 @@ class Captures:
         final = self._hash.copy()
         for text in more:
             final.update(text.encode() + b"\0")
-        return final.hexdigest()
+        digest: str = final.hexdigest()
+        return digest
 
     def _note(self, *parts: object) -> None:
         self._hash.update("\x1f".join(map(str, parts)).encode("utf-8", "surrogateescape") + b"\n")

@@ -1,12 +1,14 @@
 """A function's source text, without `inspect`: the lines, where they start, and carets into them."""
 from __future__ import annotations
 
-import ast
 import linecache
 from types import CodeType, FunctionType
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from bpfwright.errors import CompileError
+
+if TYPE_CHECKING:
+    import ast
 
 __all__ = ["Place", "Source", "source_of"]
 
@@ -44,6 +46,7 @@ class Source:
 
     def tree(self) -> ast.FunctionDef:
         """Python's own tree of the function; line numbers are the file's."""
+        import ast  # what is cached is never parsed
         indented = self.lines[0][:1] in " \t"
         text = ("if True:\n" if indented else "") + self.text
         try:
