@@ -1,0 +1,60 @@
+"""The guide tells the truth: the Python of each page is one module that checks, loads and runs; nothing public is left
+out of the reference."""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpfwright import load
+from bpfwright.cli.sources import load_module, programs_of
+
+TOP = Path(__file__).parent.parent
+GUIDE = TOP / "docs" / "guide"
+PAGES = sorted(path.stem for path in GUIDE.glob("*.md") if "```python" in path.read_text())
+TRIED = {"first-program": ("test_drops_telnet",), "maps": ("count_runs",)}
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each page's Python as a file."""
+    folder = tmp_path_factory.mktemp("guide")
+    for page in PAGES:
+        blocks = re.findall(r"```python\n(.*?)```", (GUIDE / f"{page}.md").read_text(), re.DOTALL)
+        (folder / f"guide_{page.replace('-', '_')}.py").write_text("\n".join(blocks))
+    return folder
+
+
+def test_there_is_python_to_try() -> None:
+    assert len(PAGES) >= 4
+
+
+def test_the_guide_passes_a_strict_checker(modules: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(modules / ".cache"),
+                           *(str(path) for path in modules.glob("*.py"))], cwd=modules, capture_output=True, text=True,
+                          env={**os.environ, "MYPYPATH": str(TOP / "src")})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("page", PAGES)
+def test_the_guides_programs_load_and_run(modules: Path, page: str) -> None:
+    names: dict[str, Any] = vars(load_module(str(modules / f"guide_{page.replace('-', '_')}.py")))
+    programs = programs_of(names)
+    assert programs
+    for program in programs:
+        load(program).close()
+    for name in TRIED.get(page, ()):
+        names[name]()
+
+
+@pytest.mark.parametrize("room", ["hooks", "maps", "headers", "helpers"])
+def test_the_reference_has_every_public_module(room: str) -> None:
+    there = re.findall(r"^::: bpfwright\.(\S+)$", (TOP / "docs" / "reference" / f"{room}.md").read_text(), re.MULTILINE)
+    files = (TOP / "src" / "bpfwright" / room).glob("[a-z]*.py")
+    assert sorted(there) == sorted(f"{room}.{path.stem}" for path in files)
