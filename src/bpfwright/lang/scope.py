@@ -52,7 +52,7 @@ class Scope:
             result: object = eval(text, merged)
             return result
         except Exception as error:  # whatever the user's expression raises
-            raise UsageError(f"annotation {text!r}: {error}") from None
+            raise UsageError(f"annotation {text!r}: {str(error).partition(chr(10))[0]}") from None
 
     def ctype(self, annotation: object) -> CType | Maybe:
         """The C type of an annotation, or a Maybe of one. UsageError when it is none."""

@@ -12,9 +12,11 @@ __all__ = ["MAGIC", "rewrite_may_goto"]
 
 MAGIC = 0x7FFFFFF0
 _CALL, _JA, _MAY_GOTO = 0x85, 0x05, 0xE5
-# `if r0 == 0` and `if r0 != 0`, on 64 and 32 bits, against the immediate 0.
-_IF_ZERO, _IF_NOT_ZERO = (0x15, 0x16), (0x55, 0x56)
+# `if r0 == 0` and `if r0 != 0`, on 64 and 32 bits, against the immediate; `< 1`, `> 0` and `>= 1` ask the same.
+_IF_ZERO, _IF_NOT_ZERO = {(0x15, 0), (0x16, 0), (0xA5, 1), (0xA6, 1)}, {(0x55, 0), (0x56, 0), (0x25, 0), (0x26, 0),
+                                                                        (0x35, 1), (0x36, 1)}
 _ARITHMETIC = (0x04, 0x07)  # instruction classes that neither jump nor touch memory
+_LOAD, _STORE, _STORE_NUMBER, _MEMORY, _STACK = 0x01, 0x03, 0x02, 0x60, 10
 _FROM_REGISTER = 0x08
 _MOVE, _MOVES = 0xBF, (0xB4, 0xB7, 0xBC, 0xBF)
 
@@ -36,8 +38,8 @@ def rewrite_may_goto(insns: bytes, big_endian: bool = False) -> bytes:
 
 def _replace(out: bytearray, index: int, slot: Struct) -> None:
     at = _branch_after(out, index, slot)
-    opcode, _, offset, _ = slot.unpack_from(out, 8 * at)
-    if opcode in _IF_ZERO:
+    opcode, _, offset, imm = slot.unpack_from(out, 8 * at)
+    if (opcode, imm) in _IF_ZERO:
         slot.pack_into(out, 8 * index, _JA, 0, 0, 0)
         slot.pack_into(out, 8 * at, _MAY_GOTO, 0, offset, 0)
     else:
@@ -47,25 +49,41 @@ def _replace(out: bytearray, index: int, slot: Struct) -> None:
 
 
 def _branch_after(out: bytearray, index: int, slot: Struct) -> int:
-    """The branch on the call's result. Register moves may stand between: copies that both ways need, and copies of the
-    result itself, which vanish with it."""
+    """The branch on the call's result. Moves between registers and the stack may stand before it: copies that both ways
+    need, and copies of the result itself, which vanish with it."""
     holders = {0}
     at = index + 1
     while 8 * at < len(out):
         opcode, registers, _, imm = slot.unpack_from(out, 8 * at)
         target, source = registers & 15, registers >> 4
-        if opcode in _IF_ZERO + _IF_NOT_ZERO and target in holders and not imm:
+        if (opcode, imm) in _IF_ZERO | _IF_NOT_ZERO and target in holders:
             return at
-        reads = {target} if opcode not in _MOVES else set()
-        reads |= {source} if opcode & _FROM_REGISTER else set()
         if opcode == _MOVE and source in holders:
             holders.add(target)
             slot.pack_into(out, 8 * at, _JA, 0, 0, 0)
-        elif opcode & 7 not in _ARITHMETIC or reads & holders:
+        elif _reads(opcode, target, source) & holders or not _plain(opcode, target, source):
             raise RelocationError("a may_goto that no branch follows",
                                   why=f"instruction {at} has opcode {opcode:#04x}",
                                   cure="This is an error of the compiler: please report it with the program.")
-        else:
+        elif opcode & 7 not in (_STORE, _STORE_NUMBER):
             holders.discard(target)
         at += 1
     raise RelocationError("a may_goto without its branch")
+
+
+def _plain(opcode: int, target: int, source: int) -> bool:
+    """Arithmetic, or a move to or from the function's own stack: right before the branch as well as behind it."""
+    kind = opcode & 7
+    if kind in _ARITHMETIC:
+        return True
+    base = source if kind == _LOAD else target
+    return kind in (_LOAD, _STORE, _STORE_NUMBER) and opcode & 0xE0 == _MEMORY and base == _STACK
+
+
+def _reads(opcode: int, target: int, source: int) -> set[int]:
+    """The registers whose value an instruction needs."""
+    kind = opcode & 7
+    if kind in (_LOAD, _STORE, _STORE_NUMBER):
+        return {source} if kind == _STORE else set()
+    found = {target} if opcode not in _MOVES else set()
+    return found | {source} if opcode & _FROM_REGISTER else found
