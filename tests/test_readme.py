@@ -27,6 +27,12 @@ def test_every_command_that_is_named_exists() -> None:
         re.findall(r"^(\w+)\)", (TOP / "dev").read_text(), re.MULTILINE))
 
 
+def test_every_example_is_listed_and_every_link_leads_somewhere() -> None:
+    links = set(re.findall(r"\]\(([\w./-]+)\)", README))
+    assert {f"examples/{path.name}" for path in (TOP / "examples").glob("*.py")} <= links
+    assert all((TOP / link).exists() for link in links)
+
+
 @pytest.mark.kernel
 def test_the_first_program_runs(tmp_path: Path) -> None:
     (tmp_path / "exits.py").write_text(PROGRAM)
