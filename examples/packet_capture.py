@@ -22,8 +22,8 @@ def capture(ctx: tc.Context) -> tc.Action:
             return tc.NEXT
         packet.at = now_ns()
         packet.length = ctx.length
-        for i in range(256):
-            packet.data[i & 255] = ctx.read(i, u8) or 0  # None behind the end
+        for i in range(min(ctx.length, 256)):
+            packet.data[i] = ctx.read(i, u8) or 0
     return tc.NEXT
 
 if __name__ == "__main__":

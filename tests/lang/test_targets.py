@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bpfwright import Struct, i64, load, shared, u64
+from bpfwright import L, Struct, array, i64, load, shared, u32, u64
 from bpfwright.errors import CompileError
 from bpfwright.hooks import raw_tracepoint
 from bpfwright.kernel import Kernel
@@ -72,6 +72,39 @@ def test_loops_of_variable_length(name: str, kind: str) -> None:
     function = define(f"def f(a: u16, b: u16) -> i64:\n    {BODIES[name]}\n")
     cases = [(0, 0), (1, 0), (10, 3), (100, 50), (500, 499), (3, 9)]
     assert run(function, TARGETS[kind], cases) == [function(a, b) for a, b in cases]
+
+
+class Table(Struct):
+    total: u64
+    cells: array[u64, L[100]]
+
+
+table = shared(Table(0, [0] * 100))
+
+MEMORY = {
+    "constant": "for i in range(100):\n        if i & 1:\n            table.cells[i] = a + i\n",
+    "variable": "for i in range(min(a, 100)):\n        if i & 1:\n            table.cells[i] = a + i\n",
+    "down": "for i in range(99, -1, -1):\n        if i & 1:\n            table.cells[i] = a + i\n",
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("name", MEMORY)
+def test_the_number_of_a_loop_indexes_memory(name: str, kind: str) -> None:
+    function = define(f"def f(a: u32, b: u32) -> i64:\n    {MEMORY[name]}    table.total += 1\n    return 7\n",
+                      table=table)
+
+    @raw_tracepoint.program("sys_enter", btf=False)
+    def entry(ctx: raw_tracepoint.Context, a: u64, b: u64) -> None:
+        function(u32(a), u32(b))
+
+    compiled = compile_programs([entry], TARGETS[kind], cached=False)
+    with Kernel() as machine, machine.load(read(compiled.elf)) as loaded, \
+            loaded.maps[".data.shared"].map_values() as values:
+        (_, offset), = compiled.shared
+        loaded.programs["entry"].test_run(context=(200).to_bytes(8, "little") + bytes(8))
+        cells = [int.from_bytes(values.view[at:at + 8], "little") for at in range(offset, offset + 808, 8)]
+    assert cells == [1, *(200 + i if i & 1 else 0 for i in range(100))]
 
 
 def test_more_than_a_million_rounds() -> None:

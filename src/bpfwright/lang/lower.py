@@ -21,6 +21,7 @@ __all__ = ["Frame", "Lowering"]
 SMALL_LOOP = 64       # rounds that the verifier may well walk one by one
 BRANCHING_LOOP = 32   # the same where each round has two ways, which double with every round
 WALKED_LOOP = 4096    # rounds in all that it may walk where nothing better exists
+MEMORY_LOOP = 1 << 20  # rounds whose numbers may index memory
 UNFINISHED = "unfinished"
 """The counter of `while` loops that the kernel's budget (8,388,608 rounds of may_goto) ended."""
 
@@ -420,6 +421,11 @@ class Lowering(Expressions):
         self.branch(self.is_null(found), after, body)
         self.at = body
         index = self.extend(self.load("i32", found), "i32")
+        if plan["most"] <= MEMORY_LOOP and _has(node.body, (t.Index,)):
+            # What the verifier knows of an iterator's number is nothing; where memory is indexed it has to know.
+            inside = self.block()
+            self.branch(self.op("ult", "i1", index, self.number(plan["most"])), inside, after)
+            self.at = inside
         if step != 1:
             index = self.op("mul", "i64", index, self.number(step))
         self.set_target(node.target, Value(plan["item"], self.op("add", "i64", self.load("i64", base), index)))
@@ -549,6 +555,9 @@ class Lowering(Expressions):
 
         def item(inner: Any, params: list[int]) -> Value:
             index = inner.extend(params[0], "i32")
+            if plan["most"] <= MEMORY_LOOP and _has(node.body, (t.Index,)):
+                last = inner.number(max(plan["most"] - 1, 0))
+                index = inner.op("select", "i64", inner.op("ult", "i1", index, last), index, last)
             if step != 1:
                 index = inner.op("mul", "i64", index, inner.number(step))
             first = inner.load("i64", inner.captured_base)
@@ -759,10 +768,15 @@ class Lowering(Expressions):
 
 def _branches(nodes: Any) -> bool:
     """Whether statements have more than one way through."""
+    return _has(nodes, (t.If, t.Conditional, t.While, t.Match, t.BoolOp))
+
+
+def _has(nodes: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a node of these kinds is among statements or in them."""
     work = list(nodes)
     while work:
         node = work.pop()
-        if isinstance(node, (t.If, t.Conditional, t.While, t.Match, t.BoolOp)):
+        if isinstance(node, kinds):
             return True
         if isinstance(node, (list, tuple)):
             work.extend(node)
