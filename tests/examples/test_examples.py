@@ -20,6 +20,7 @@ from bpfwright import Struct, attach, shared, u64
 from bpfwright.errors import NotSupported
 from bpfwright.headers import TCP
 from bpfwright.hooks import xdp
+from tests.cli.commands import command
 from tests.examples.stage import EXAMPLES, LEFT, RIGHT, Wire, declared, mapped_library, script, wired
 
 pytestmark = pytest.mark.kernel
@@ -40,6 +41,17 @@ def test_each_is_short_and_says_how_to_start_it() -> None:
         assert len(text.splitlines()) <= 40, name
         assert f"{name}.py" in text.splitlines()[0], name
         assert f"test_{name}" in globals(), f"{name} has no test"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_builds_for_old_kernels_or_says_why_not(name: str, tmp_path: Path) -> None:
+    output = tmp_path / "built.o"
+    code, _, err = command("build", str(EXAMPLES / f"{name}.py"), "-o", str(output))
+    if name == "rate_limit":
+        assert code == 6 and "lock in an LRU map needs an atomic exchange" in err and "--target here" in err
+        code, _, err = command("build", str(EXAMPLES / f"{name}.py"), "-o", str(output), "--target", "here")
+    assert code == 0, err
+    assert output.read_bytes().startswith(b"\x7fELF")
 
 
 def test_file_opens(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ _TRIES = 64
 def _check(site: Any) -> Meaning:
     if site.receiver.space not in ("map", "map lru"):
         site.refuse("a lock must lie in a map's value", "Take the entry from the map: entry = m.get(key).")
+    if site.receiver.space == "map lru" and site.target().cpu in ("v1", "v2"):
+        site.refuse("a lock in an LRU map needs an atomic exchange, which kernels before Linux 5.12 lack",
+                    "Use a Hash, or compile for newer kernels: --target here.")
     return NOTHING
 
 
