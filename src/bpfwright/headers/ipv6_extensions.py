@@ -1,6 +1,7 @@
 """IPv6 extension headers (RFC 8200, section 4; RFC 4302): each leads to the next by its next_header.
 
-All but hop-by-hop may come in any order and number (section 4.1), so their links make circles.
+They may come in any order and number (section 4.1), so their links make circles. Hop-by-hop belongs in front; it is
+seen elsewhere too, so that nothing hides behind a misplaced one.
 """
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class IPv6Option(Option):
 class HopByHop(Header):
     """Options that every router looks at."""
 
-    follows = (Link(IPv6, "next_header", (0,)),)
+    follows = (Link(IPv6, "next_header", (0,)), Link(None, "next_header", (0,)))
     length_rule = LengthRule("length", 8, 8)
     next_header: u8 = 59
     length: u8 = 0
@@ -35,6 +36,7 @@ class Routing(Header):
     """The nodes to visit; the last of them is where the packet goes."""
 
     follows = (Link(IPv6, "next_header", (43,)), Link(HopByHop, "next_header", (43,)), Link(None, "next_header", (43,)))
+    carries = (Carry(HopByHop, "next_header", (0,)),)
     length_rule = LengthRule("length", 8, 8)
     next_header: u8 = 59
     length: u8 = 0
@@ -48,7 +50,7 @@ class Fragment(Header):
 
     follows = (Link(IPv6, "next_header", (44,)), Link(HopByHop, "next_header", (44,)),
                Link(Routing, "next_header", (44,)), Link(None, "next_header", (44,)))
-    carries = (Carry(Routing, "next_header", (43,)),)
+    carries = (Carry(HopByHop, "next_header", (0,)), Carry(Routing, "next_header", (43,)),)
     payload_requires = (("fragment_offset", 0),)
     next_header: u8 = 59
     reserved: u8 = 0
@@ -64,7 +66,8 @@ class Authentication(Header):
     follows = (Link(IPv6, "next_header", (51,)), Link(HopByHop, "next_header", (51,)),
                Link(Routing, "next_header", (51,)), Link(Fragment, "next_header", (51,)),
                Link(None, "next_header", (51,)))
-    carries = (Carry(Routing, "next_header", (43,)), Carry(Fragment, "next_header", (44,)))
+    carries = (Carry(HopByHop, "next_header", (0,)), Carry(Routing, "next_header", (43,)),
+               Carry(Fragment, "next_header", (44,)))
     length_rule = LengthRule("length", 4, 8)
     next_header: u8 = 59
     length: u8 = 0
@@ -80,7 +83,8 @@ class DestinationOptions(Header):
     follows = (Link(IPv6, "next_header", (60,)), Link(HopByHop, "next_header", (60,)),
                Link(Routing, "next_header", (60,)), Link(Fragment, "next_header", (60,)),
                Link(Authentication, "next_header", (60,)), Link(None, "next_header", (60,)))
-    carries = (Carry(Routing, "next_header", (43,)), Carry(Fragment, "next_header", (44,)),
+    carries = (Carry(HopByHop, "next_header", (0,)), Carry(Routing, "next_header", (43,)),
+               Carry(Fragment, "next_header", (44,)),
                Carry(Authentication, "next_header", (51,)))
     length_rule = LengthRule("length", 8, 8)
     next_header: u8 = 59
