@@ -19,7 +19,7 @@ _KEPT_DIAGNOSTICS = 64 << 10
 class _Worker:
     """The running process and our ends of its pipes."""
 
-    __slots__ = ("notes", "pid", "requests", "results")
+    __slots__ = ("code", "notes", "pid", "requests", "results")
 
     def __init__(self) -> None:
         here = os.path.dirname(__file__)
@@ -72,13 +72,23 @@ class _Worker:
             count -= len(part)
         return b"".join(parts)
 
+    def ended(self) -> int:
+        """Its exit status, a signal's number below zero; waits for it."""
+        if self.pid:
+            try:
+                self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            except ChildProcessError:
+                self.code = 0
+            self.pid = 0
+        return self.code
+
+    def killed(self) -> bool:
+        """Whether someone ended it: SIGKILL or SIGTERM, which LLVM does not send itself."""
+        return self.ended() in (-9, -15)
+
     def last_words(self) -> str:
         """How it ended, and what it printed."""
-        try:
-            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        except ChildProcessError:
-            code = 0
-        self.pid = 0
+        code = self.ended()
         ended = f"killed by signal {-code}" if code < 0 else f"exit {code}"
         said = os.pread(self.notes, _KEPT_DIAGNOSTICS, 0).decode("utf-8", "replace").strip("\0\n ")
         return f"{said}\n({ended})" if said else f"({ended})"
@@ -86,7 +96,9 @@ class _Worker:
     def forget(self) -> None:
         """Close our ends without touching the process: a forked child must not stop its parent's worker."""
         for fd in (self.requests, self.results, self.notes):
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
+        self.requests = self.results = self.notes = -1
 
     def close(self) -> None:
         self.forget()
@@ -167,6 +179,11 @@ def _compile(target: bytes, opt: int, cpu: str, features: str, ir: str) -> bytes
         worker = _running()
         try:
             answer = worker.ask(request)
+            if answer is None and worker.killed():  # by a person or for want of memory, not by what it was asked
+                worker.close()
+                _worker = None
+                worker = _running()
+                answer = worker.ask(request)
             if answer is None:
                 said = worker.last_words()
                 raise CompilerCrash(f"LLVM gave up: {_headline(said)}", diagnostics=said)

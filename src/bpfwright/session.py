@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+from _weakref import ref
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -69,8 +70,15 @@ class Session:
         self._closers.append(self.loaded.close)
         self._bind()
         self._open = True
-        MapDeclaration.providers.append(self._provide)
-        self._closers.append(lambda: MapDeclaration.providers.remove(self._provide))
+        known = ref(self)  # a session that is forgotten goes: nothing here may hold it
+
+        def provide(declared: MapDeclaration) -> Binding:
+            session = known()
+            assert session is not None
+            return session._provide(declared)
+
+        MapDeclaration.providers.append(provide)
+        self._closers.append(partial(MapDeclaration.providers.remove, provide))
 
     def _bind(self) -> None:
         memory = self._shared_memory()
@@ -195,6 +203,8 @@ class Session:
 
     def __getitem__(self, declared: M) -> M:
         """The declared map or shared struct, answering for this session."""
+        if not self._open:
+            raise SessionError("this session is closed", cure="Read what you need inside its `with`.")
         if isinstance(declared, MapDeclaration):
             binding = self.bindings.get(id(declared)) or self._extra.get(id(declared))
             if binding is None:
@@ -209,6 +219,7 @@ class Session:
 
     def close(self) -> None:
         """Detach, unload, let go; what fails does not stop the rest."""
+        self._open = False
         links, self._links = self._links, []
         problems: list[BaseException] = []
         closers = [link.close for link in reversed(links)] + list(reversed(self._closers))
@@ -229,6 +240,13 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            import warnings
+            names = ", ".join(program.name for program in self._programs)
+            warnings.warn(f"a session of {names} was forgotten, not closed", ResourceWarning, source=self, stacklevel=1)
+            self.close()
 
 
 class Loaded(Session, Generic[I, A]):

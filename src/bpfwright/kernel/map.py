@@ -8,7 +8,7 @@ from struct import pack, unpack_from
 from typing import Self
 
 from bpfwright._abi import bpf as B
-from bpfwright.errors import KernelError, MapFull, UsageError, WrongType
+from bpfwright.errors import KernelError, MapFull, SessionError, UsageError, WrongType
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import possible_cpus
 from bpfwright.spec.objects import MapSpec
@@ -30,10 +30,10 @@ class KernelMap:
     maps and programs take the four bytes of a descriptor and give those of a number (id).
     """
 
-    __slots__ = ("_id", "_owned", "fd", "key_size", "per_cpu", "spec", "value_size", "value_stride")
+    __slots__ = ("_fd", "_id", "_owned", "key_size", "per_cpu", "spec", "value_size", "value_stride")
 
     def __init__(self, fd: int, spec: MapSpec, *, owned: bool = True) -> None:
-        self.fd = fd
+        self._fd = fd
         self.spec = spec
         self._owned = owned
         self._id = 0
@@ -63,6 +63,13 @@ class KernelMap:
         return cls.from_fd(sys.obj_get(path), os.path.basename(path))
 
     @property
+    def fd(self) -> int:
+        """The descriptor. SessionError when the map is closed."""
+        if self._fd < 0:
+            raise SessionError(f"map {self.spec.name!r} is closed", cure="Use it while its session is open.")
+        return self._fd
+
+    @property
     def id(self) -> int:
         """The kernel's number of the map."""
         if not self._id:
@@ -71,7 +78,7 @@ class KernelMap:
 
     def close(self) -> None:
         """Give the descriptor back; the map lives on while programs or pins hold it."""
-        fd, self.fd = self.fd, -1
+        fd, self._fd = self._fd, -1
         if fd >= 0 and self._owned:
             os.close(fd)
 
@@ -82,7 +89,7 @@ class KernelMap:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<map {self.spec.name!r} type {self.spec.type} fd {self.fd}>"
+        return f"<map {self.spec.name!r} type {self.spec.type} fd {self._fd}>"
 
     # Elements
 

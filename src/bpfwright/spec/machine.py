@@ -41,7 +41,10 @@ class LoadedMap(Protocol):
     several."""
 
     spec: MapSpec
-    fd: int
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds it. SessionError when it is closed."""
 
     @property
     def id(self) -> int:
