@@ -67,7 +67,8 @@ class BpfLink(_Attachment):
 
     def pin(self, path: str) -> None:
         """Let it outlive the process under a name in bpffs; `open_link` adopts it."""
-        sys.obj_pin(self.fd, path)
+        from bpfwright.kernel.mounts import pin
+        pin(self.fd, path)
 
     def detach(self) -> None:
         """Take the program from its hook, though others hold the link too (a pin, another process)."""

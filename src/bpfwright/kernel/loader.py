@@ -175,6 +175,7 @@ class Loader:
                     value_type=spec.value_type_id if attempt else 0, map_extra=spec.map_extra, token_fd=self.token_fd)
             except KernelError as error:
                 failure = error
+        _check_room(failure)
         from bpfwright.kernel.explain import map_error
         raise map_error(spec, failure)
 
@@ -259,6 +260,7 @@ class Loader:
             return attributes.send()
         except KernelError as error:
             failure = error
+        _check_room(failure)
         # Only now the log: with level 1 and a small buffer the kernel fails good programs (ENOSPC). A program that is
         # too large would write a line for each of a million steps, for most of a minute: level 4 has the cause alone.
         fd, text = _logged(attributes, 4) if failure.errno == errno.E2BIG else (-1, "")
@@ -273,6 +275,13 @@ class Loader:
         from bpfwright.kernel.refusal import load_error     # regular expressions: only failures pay for them
         poisoned = self._relocator.poisoned if self._relocator else {}
         raise load_error(spec, failure, text, linked, self.functions, poisoned)
+
+
+def _check_room(failure: KernelError) -> None:
+    """Out of descriptors, no module could be opened that would say more: say it at once."""
+    if failure.errno in (errno.EMFILE, errno.ENFILE):
+        raise KernelError(str(failure.what), failure.errno, why="this process (or the machine) has no more descriptors",
+                          cure="Raise the limit: `ulimit -n 4096`, or close what is not needed.") from None
 
 
 def _silent(log: str) -> bool:

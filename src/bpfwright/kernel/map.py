@@ -282,7 +282,8 @@ class KernelMap:
 
     def pin(self, path: str) -> None:
         """Give it a name in bpffs; it outlives the process."""
-        sys.obj_pin(self.fd, path)
+        from bpfwright.kernel.mounts import pin
+        pin(self.fd, path)
 
     def map_values(self, *, writable: bool = True) -> MappedValues:
         """An array's memory itself (created with BPF_F_MMAPABLE): what programs write is seen at once."""

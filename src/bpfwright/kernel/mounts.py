@@ -1,12 +1,13 @@
 """Where bpffs, tracefs and cgroup2 are mounted; the first two are mounted when they are missing."""
 from __future__ import annotations
 
+import errno
 import os
 
 from bpfwright.errors import KernelError, NotSupported
 from bpfwright.kernel import sys
 
-__all__ = ["bpffs", "cgroup2", "mounted", "tracefs"]
+__all__ = ["bpffs", "cgroup2", "mounted", "pin", "tracefs"]
 
 _TRACING = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _BPFFS = "/sys/fs/bpf"
@@ -47,6 +48,19 @@ def bpffs() -> str:
     if _BPFFS in places or not places:
         return _BPFFS if places else _mount("bpf", _BPFFS, "the BPF file system (bpffs)")
     return places[0]
+
+
+def pin(fd: int, path: str) -> None:
+    """Give what a descriptor holds a name below bpffs, which is mounted if its usual place is meant and empty."""
+    try:
+        sys.obj_pin(fd, path)
+    except KernelError as error:
+        if mounted("bpf") or not path.startswith(f"{_BPFFS}/"):
+            raise
+        if error.errno not in (errno.ENOENT, errno.EPERM, errno.EINVAL):
+            raise
+        bpffs()
+        sys.obj_pin(fd, path)
 
 
 def tracefs() -> str:

@@ -86,7 +86,8 @@ class KernelProgram:
 
     def pin(self, path: str) -> None:
         """Give it a name in bpffs; it outlives the process."""
-        sys.obj_pin(self.fd, path)
+        from bpfwright.kernel.mounts import pin
+        pin(self.fd, path)
 
     def close(self) -> None:
         """Give the descriptor back; the program lives on while links or pins hold it."""

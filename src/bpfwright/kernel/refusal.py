@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from bpfwright.formats.btf.relocate import POISON
 from bpfwright.errors import BpfwrightError, KernelError, VerifierError
@@ -11,6 +12,8 @@ from bpfwright.kernel.verifier_log import Verdict, parse
 from bpfwright.spec.objects import Function, LineInfo, ProgramSpec
 
 __all__ = ["load_error"]
+
+_LOST = re.compile(r"invalid mem access '(?:scalar|inv)'")
 
 
 def load_error(spec: ProgramSpec, failure: KernelError, log: str, linked: Linked,
@@ -26,11 +29,13 @@ def load_error(spec: ProgramSpec, failure: KernelError, log: str, linked: Linked
         cause = _poison_at(linked, verdict.instruction, poisoned)
         verdict = verdict._replace(reason=cause, suggestion="Ask first whether it exists (exists(...), or "
                                    "bpf_core_field_exists in C), or write for this kernel's types.")
-    line = line_of(linked.lines or _lines(linked, functions), verdict.instruction)
+    lines = linked.lines or _lines(linked, functions)
+    # What names no instruction is about the whole program: its first line then.
+    line = line_of(lines, verdict.instruction if verdict.instruction >= 0 or verdict.line else 0)
     file, number, source = (line.file, line.line, line.source) if line else (verdict.file, verdict.line, verdict.source)
     return VerifierError(f"the verifier rejected program {spec.name!r}", failure.errno or 22, program=spec.name,
                          file=file, line=number, source=source, reason=verdict.reason, state=_known(verdict),
-                         cure=verdict.suggestion or cure_for(verdict.reason), log=log)
+                         cure=_cure(verdict), log=log)
 
 
 def _poison_at(linked: Linked, instruction: int, poisoned: dict[tuple[str, int], str]) -> str:
@@ -58,6 +63,13 @@ def line_of(lines: tuple[LineInfo, ...], instruction: int) -> LineInfo | None:
         if line.line or best is None:
             best = line
     return best
+
+
+def _cure(verdict: Verdict) -> str:
+    """What the kernel suggests, or what we know of the sentence and of what the register was before."""
+    if _LOST.search(verdict.reason) and any("into the packet" in meaning for _, meaning in verdict.state):
+        return "A call before (adjust_head, adjust_tail ...) may have moved the packet: find the header again after it."
+    return verdict.suggestion or cure_for(verdict.reason)
 
 
 def _known(verdict: Verdict) -> tuple[str, ...]:
