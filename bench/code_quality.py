@@ -248,7 +248,7 @@ def time_table(found: dict[str, dict[str, list[float]]], loads: int) -> str:
         better[name] = min(peers, key=medians.__getitem__)
         rows.append([name, *(medians[c] for c in names), *(f"{min(each[c]):.1f}" for c in names),
                      medians[OURS] / medians[better[name]], medians["A/A"] / medians[OURS]])
-    text = measuring.table(["ns per run", *(f"{n}, median" for n in names), *("best" for _ in names),
+    text = measuring.table(["ns per run", *(f"{n}, median" for n in names), *(f"{n}, best" for n in names),
                             "to the better C", "A/A"], rows)
     lines = [text, ""]
     small = [name for name, each in found.items() if statistics.median(each[OURS]) < RESOLUTION]
@@ -292,7 +292,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if not compilers():
         raise SystemExit("no C compiler: apt-get install clang-14 libbpf-dev, or pip install ziglang")
-    print(measuring.machine())
+    print(f"{measuring.machine()}\n")
     text, mean, worst = report(chosen.programs or list(WORK), 0 if chosen.quick else chosen.loads)
     print(text)
     return int(mean > MEAN_BAR or worst > WORST_BAR or "NOT THE SAME" in text)

@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the entries, once")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
-    print(measuring.machine())
+    print(f"{measuring.machine()}\n")
     text, met = report(MILLION // 10, 1) if chosen.quick else report(MILLION, chosen.rounds)
     print(text)
     return int(not met)

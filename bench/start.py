@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--rounds", type=int, default=20)
     chosen = parser.parse_args()
-    print(measuring.machine())
+    print(f"{measuring.machine()}\n")
     text, met = report(3 if chosen.quick else chosen.rounds)
     print(text)
     return int(not met)

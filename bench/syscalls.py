@@ -92,7 +92,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three rounds, without bpftrace")
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args()
-    print(measuring.machine())
+    print(f"{measuring.machine()}\n")
     text, met = report(3 if chosen.quick else chosen.rounds, not chosen.quick)
     print(text)
     return int(not met)
