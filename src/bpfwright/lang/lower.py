@@ -7,7 +7,7 @@ from typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
-from bpfwright.lang.build import Builder, part_types
+from bpfwright.lang.build import Builder, is_pointer, part_types
 from bpfwright.lang.check import Body
 from bpfwright.lang.defer import can_wait, only_home
 from bpfwright.lang.expressions import Expressions
@@ -596,9 +596,11 @@ class Lowering(Expressions):
             if name in frame.slots:
                 for cell, (slot, type) in zip(cells[name], frame.slots[name], strict=True):
                     self.store(memory, self.cell_value(self.load(type, slot)), cell * 8)
+        changed = assigned(node.body) | set(_target_names(node.target))
+        for name in changed.intersection(names):
+            self.make_room(memory, name, cells[name])
         function = self.callback(node, parameters, cells, len(result), item)
         start(function, memory)
-        changed = assigned(node.body) | set(_target_names(node.target))
         for name in names:
             if name not in changed:
                 continue
@@ -614,6 +616,27 @@ class Lowering(Expressions):
                 self.goto(frame.after)
             else:
                 self.give_back(Value(frame.body.result or NOTHING, *parts) if parts else None)
+
+    def make_room(self, memory: int, name: str, places: list[int]) -> None:
+        """Room on this side for what a variable's bytes are after each round: no pointer comes out of a callback."""
+        meaning = self.frame.body.variables[name]
+        size, _ = _own_bytes(meaning)
+        if not size:
+            return
+        place = self.memory(size, name)
+        self.fill(place, size)
+        if name in self.frame.slots:
+            self.copy_present(meaning, memory, places, place, self.load("ptr", memory, places[-1] * 8))
+        self.store(memory, place, places[-1] * 8)
+
+    def copy_present(self, meaning: Meaning, memory: int, places: list[int], target: int, source: int) -> None:
+        """The variable's bytes, if it has any: whether it is None is a cell of its own."""
+        size, align = _own_bytes(meaning)
+        if isinstance(meaning, Optional):
+            with self.when(self.from_cell(memory, places[0], "i1")):
+                self.copy(target, source, size, 8, align)
+        else:
+            self.copy(target, source, size, 8, align)
 
     def cell_value(self, value: int) -> int:
         return self.op("zext", "i64", value) if self.type_of(value) == "i1" else value
@@ -676,10 +699,15 @@ class Lowering(Expressions):
         self.at = store_back
         changed = assigned(node.body) | set(_target_names(node.target))
         for name, places in cells.items():
-            if name not in changed:  # also: the verifier lets no pointer to this stack into the caller's
+            if name not in changed:
                 continue
-            for place, (slot, type) in zip(places, frame.slots[name], strict=True):
+            meaning, slots = frame.body.variables[name], frame.slots[name]
+            own = _own_bytes(meaning)[0] > 0
+            for place, (slot, type) in zip(places[:-1] if own else places, slots[:-1] if own else slots, strict=True):
                 self.store(memory, self.cell_value(self.load(type, slot)), place * 8)
+            if own:
+                kept = self.load("ptr", memory, places[-1] * 8)
+                self.copy_present(meaning, memory, places, kept, self.load("ptr", slots[-1][0]))
         self.effect("return", self.load("i64", status))
         self.entry.ops.append(ir.Op("goto", "void", (1,), -1, ir.Span(0, 0)))
 
@@ -788,3 +816,11 @@ def _has(nodes: Any, kinds: tuple[type, ...]) -> bool:
 def _target_names(target: Any) -> list[str]:
     from bpfwright.lang.scope import names_in
     return list(names_in(target))
+
+
+def _own_bytes(meaning: Meaning) -> tuple[int, int]:
+    """Size and alignment of what a variable points to on its function's own stack; 0 for everything else."""
+    inner = meaning.inner if isinstance(meaning, Optional) and not is_pointer(meaning.inner) else meaning
+    if not isinstance(inner, Reference) or inner.space != "stack":
+        return 0, 1
+    return inner.ctype.size, 8 if isinstance(inner.ctype, (CharArray, AddressType)) else inner.ctype.align
