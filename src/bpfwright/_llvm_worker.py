@@ -46,6 +46,8 @@ class Compiler:
         llvm.set_option("bpfwright", "-replexitval=never")
         # Loop strength reduction adds a packet pointer up in two ways, and uses the one that was not checked.
         llvm.set_option("bpfwright", "-disable-lsr=1")
+        # Placed anew, a loop's end may fall through into its head, which Linux 6.1 refuses: "back-edge from insn".
+        llvm.set_option("bpfwright", "-disable-block-placement=1")
         self.machines: dict[tuple[bytes, int, str, str], Any] = {}
         self.ready: set[bytes] = set()
 

@@ -81,10 +81,8 @@ class _Walk:
         self.steps, self.selected = b.slot(8, 8, "steps"), b.slot(8, 8, "selector")
         self.done, self.missing = b.block(), b.block()
         if self.repeats:
-            # Opaque: LLVM would unroll these loops, each round with a dispatch of its own. Old kernels want that: they
-            # (6.1, not 6.12) take no loop whose end falls through into its head, "back-edge from insn".
-            none = b.number(0)
-            b.store(self.steps, b.op("opaque", "i64", none) if b.sink.target.has("iter_num") else none)
+            # Opaque: LLVM would unroll these loops, each round with a dispatch of its own.
+            b.store(self.steps, b.op("opaque", "i64", b.number(0)))
         self.start_from_known()
         b.store(self.at, start)
         root = next(header for header in self.reach if header.root)
