@@ -36,7 +36,6 @@ def test_the_end_of_the_budget_falls_through(between: bytes, branch: tuple[int, 
 
 @pytest.mark.parametrize("between", [
     slot(0x7B, 10, 0, -24),         # the result itself is stored
-    slot(0x79, 8, 7, 0),            # a load from elsewhere may fault
     slot(0x0F, 6, 0),               # the result is added
     slot(0x25, 6, 0, 3, 9),         # another branch
     slot(0x85, imm=5),              # another call
@@ -45,6 +44,22 @@ def test_the_end_of_the_budget_falls_through(between: bytes, branch: tuple[int, 
 def test_anything_else_is_refused(between: bytes) -> None:
     with pytest.raises(RelocationError, match="no branch follows"):
         rewrite_may_goto(CALL + between + slot(0x15, offset=5) + EXIT)
+
+
+def test_a_test_behind_another_branch_asks_for_itself() -> None:
+    """`call; if r6 == 0 goto out; r8 = *(r7); if r0 == 0 goto end; ...`: the budget is asked at the test."""
+    other = slot(0x15, 6, offset=3)
+    load, out = slot(0x79, 8, 7, 0), slot(0xB7, 0) + EXIT
+    code = CALL + other + load + slot(0x15, offset=1) + ADD + out
+    assert rewrite_may_goto(code) == slot(0xB7, imm=1) + other + load + slot(MAY_GOTO, offset=1) + ADD + out
+
+
+def test_a_test_that_another_value_meets_is_refused() -> None:
+    """A jump from elsewhere to the test brings another r0 than the call's."""
+    tests = slot(0x15, 6, offset=1) + slot(0x15, offset=1)
+    code = slot(0xB7, 0, imm=1) + slot(0x15, 9, offset=2) + CALL + tests + ADD + slot(0xB7, 0) + EXIT
+    with pytest.raises(RelocationError, match="no branch follows"):
+        rewrite_may_goto(code)
 
 
 def test_other_calls_stay() -> None:

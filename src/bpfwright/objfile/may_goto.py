@@ -7,6 +7,7 @@ from __future__ import annotations
 from struct import Struct
 
 from bpfwright.errors import RelocationError
+from bpfwright.objfile._lazy_tests import tests_of
 
 __all__ = ["MAGIC", "rewrite_may_goto"]
 
@@ -18,6 +19,7 @@ _IF_ZERO, _IF_NOT_ZERO = {(0x15, 0), (0x16, 0), (0xA5, 1), (0xA6, 1)}, {(0x55, 0
 _ARITHMETIC = (0x04, 0x07)  # instruction classes that neither jump nor touch memory
 _LOAD, _STORE, _STORE_NUMBER, _MEMORY, _STACK = 0x01, 0x03, 0x02, 0x60, 10
 _FROM_REGISTER = 0x08
+_SET = 0xB7
 _MOVE, _MOVES = 0xBF, (0xB4, 0xB7, 0xBC, 0xBF)
 
 
@@ -37,7 +39,18 @@ def rewrite_may_goto(insns: bytes, big_endian: bool = False) -> bytes:
 
 
 def _replace(out: bytearray, index: int, slot: Struct) -> None:
-    at = _branch_after(out, index, slot)
+    try:
+        at, copies = _branch_after(out, index, slot)
+    except RelocationError:
+        tests = tests_of(out, index, slot, frozenset(_IF_ZERO))
+        if not tests:
+            raise
+        slot.pack_into(out, 8 * index, _SET, 0, 0, 1)  # copies of it stay, and nobody asks them any more
+        for test in tests:
+            slot.pack_into(out, 8 * test, _MAY_GOTO, 0, slot.unpack_from(out, 8 * test)[2], 0)
+        return
+    for copy in copies:
+        slot.pack_into(out, 8 * copy, _JA, 0, 0, 0)
     opcode, _, offset, imm = slot.unpack_from(out, 8 * at)
     if (opcode, imm) in _IF_ZERO:
         slot.pack_into(out, 8 * index, _JA, 0, 0, 0)
@@ -48,19 +61,20 @@ def _replace(out: bytearray, index: int, slot: Struct) -> None:
         slot.pack_into(out, 8 * at, _JA, 0, offset, 0)
 
 
-def _branch_after(out: bytearray, index: int, slot: Struct) -> int:
-    """The branch on the call's result. Moves between registers and the stack may stand before it: copies that both ways
-    need, and copies of the result itself, which vanish with it."""
+def _branch_after(out: bytearray, index: int, slot: Struct) -> tuple[int, list[int]]:
+    """The branch on the call's result, and copies of that result, which vanish with it. Moves between registers and the
+    stack may stand before it, which both ways need."""
     holders = {0}
+    copies: list[int] = []
     at = index + 1
     while 8 * at < len(out):
         opcode, registers, _, imm = slot.unpack_from(out, 8 * at)
         target, source = registers & 15, registers >> 4
         if (opcode, imm) in _IF_ZERO | _IF_NOT_ZERO and target in holders:
-            return at
+            return at, copies
         if opcode == _MOVE and source in holders:
             holders.add(target)
-            slot.pack_into(out, 8 * at, _JA, 0, 0, 0)
+            copies.append(at)
         elif _reads(opcode, target, source) & holders or not _plain(opcode, target, source):
             raise RelocationError("a may_goto that no branch follows",
                                   why=f"instruction {at} has opcode {opcode:#04x}",
