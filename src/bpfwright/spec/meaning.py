@@ -194,7 +194,7 @@ def meaning_of(ctype: CType, space: str) -> Meaning:
 
 
 def join(a: Meaning | None, b: Meaning) -> Meaning | None:
-    """The meaning that covers both; None when there is none."""
+    """The meaning that covers both; None when there is none: below 0 and above i64 fits no 64 bits."""
     if isinstance(b, Constant) and isinstance(b.value, bool):
         b = BOOLEAN
     if isinstance(a, Constant) and isinstance(a.value, bool):
@@ -206,7 +206,7 @@ def join(a: Meaning | None, b: Meaning) -> Meaning | None:
             low, high = min(a.low, b.low), max(a.high, b.high)
             enum = a.enum if a.enum is b.enum else None
             if low < 0 and high > MAX_I64:
-                return U64
+                return None
             return Integer(low, high, enum)
         case (Integer(), Boolean()) | (Boolean(), Integer()):
             number = a if isinstance(a, Integer) else b
