@@ -80,6 +80,7 @@ def bpf_untyped(task) -> i32: external()
 XDP = {
     "unknown name": ("x = ipp", "the name 'ipp' is not known"),
     "maybe unset": ("if ctx.length > 5:\n        x = 1\n    if x: pass", "x may not be set here"),
+    "signed and unsigned": ("x = now_ns()\n    if ctx.length > 5:\n        x = -1", "x was u64 and would become"),
     "none header": ("t = ctx.find(TCP)\n    x = t.dport", "may be None"),
     "none entry": ("entry = table.get(1)\n    entry.packets += 1", "may be None"),
     "none in arithmetic": ("n = counts.get(1)\n    x = n + 1", "may be None"),
