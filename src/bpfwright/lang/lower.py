@@ -1,27 +1,21 @@
 """The checked tree to IR: one pass that only reads what `check` found out."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
-from bpfwright.lang.build import Builder, is_pointer, part_types
+from bpfwright.lang.build import Builder, part_types
 from bpfwright.lang.check import Body
 from bpfwright.lang.defer import can_wait, only_home
-from bpfwright.lang.expressions import Expressions
-from bpfwright.lang.scope import assigned, assignments, mentioned
+from bpfwright.lang.loops import Loops
+from bpfwright.lang.scope import assignments
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (NOTHING, Integer, Meaning, Nothing, OneOf, Optional, Reference, meaning_of)
 from bpfwright.types.ctype import AddressType, CharArray, CType
 
 __all__ = ["Frame", "Lowering"]
 
-SMALL_LOOP = 64       # rounds that the verifier may well walk one by one
-BRANCHING_LOOP = 32   # the same where each round has two ways, which double with every round
-WALKED_LOOP = 4096    # rounds in all that it may walk where nothing better exists
-MEMORY_LOOP = 1 << 20  # rounds whose numbers may index memory
 UNFINISHED = "unfinished"
 """The counter of `while` loops that the kernel's budget (8,388,608 rounds of may_goto) ended."""
 
@@ -63,7 +57,7 @@ class Frame:
         return name in self._members
 
 
-class Lowering(Expressions):
+class Lowering(Loops):
     """Lowers one IR function; inlined functions get frames of their own inside it."""
 
     def __init__(self, sink: Any, out: ir.Function, body: Body) -> None:
@@ -79,6 +73,9 @@ class Lowering(Expressions):
         self.deferred: dict[str, Any] = {}
         self.packet_slots: tuple[int, int] | None = None
         self.walked = 1
+
+    def callback_lowering(self, out: ir.Function) -> Lowering:
+        return Lowering(self.sink, out, self.frame.body)
 
     # variables
 
@@ -293,12 +290,6 @@ class Lowering(Expressions):
         self.loop_body(node.body, head, after)
         self.at = after
 
-    def loop_body(self, statements: list[Any], again: ir.Block, after: ir.Block) -> None:
-        self.frame.loops.append({"continue": again, "break": after, "depth": len(self.frame.scopes)})
-        self.block_of(statements)
-        self.frame.loops.pop()
-        self.goto(again)
-
     def do_break(self, node: Any) -> None:
         self._jump("break")
 
@@ -333,383 +324,6 @@ class Lowering(Expressions):
         if not self.at.ended:
             self.mark(node)
             leave()
-
-    # for
-
-    def do_for(self, node: Any) -> None:
-        getattr(self, "for_" + node.plan["kind"])(node, node.plan)
-
-    def for_range(self, node: Any, plan: dict[str, Any]) -> None:
-        start = self.numeric(self.expression(plan["start"]))[0] if plan["start"] is not None else self.number(0)
-        stop = self.numeric(self.expression(plan["stop"]))[0]
-        if plan["backwards"]:
-            start, stop, step = self.turned(start, stop, plan["step"])
-        else:
-            step = plan["step"]
-        rounds = plan["most"]
-        better = self.sink.target.has("iter_num") or self.sink.target.has("bpf_loop")
-        if better and rounds > BRANCHING_LOOP and _branches(node.body):
-            most = 0
-        else:
-            most = WALKED_LOOP if plan["exact"] else SMALL_LOOP
-        if rounds * self.walked <= most:
-            self.counted(node, plan, start, stop, step, max(rounds, 1))
-        elif self.sink.target.has("iter_num"):
-            self.iterated(node, plan, start, stop, step)
-        elif self.sink.target.has("bpf_loop"):
-            self.called_back(node, plan, start, stop, step)
-        elif rounds * self.walked <= WALKED_LOOP * 16:
-            self.counted(node, plan, start, stop, step, rounds)
-        else:
-            self.frame.body.source.refuse(
-                node, "a loop of this length needs bpf_loop or open-coded iterators (Linux 5.17, 6.4)",
-                "Bound it by a smaller constant: range(min(n, 1000)).")
-
-    def turned(self, start: int, stop: int, step: int) -> tuple[int, int, int]:
-        """The range walked from its other end."""
-        size = abs(step)
-        span = self.op("sub", "i64", stop, start) if step > 0 else self.op("sub", "i64", start, stop)
-        empty = self.op("sle", "i1", span, self.number(0))
-        rounds = self.op("udiv", "i64", self.op("add", "i64", span, self.number(size - 1)), self.number(size))
-        rounds = self.op("select", "i64", empty, self.number(0), rounds)
-        last = self.op("add", "i64", start, self.op("mul", "i64", self.op("sub", "i64", rounds, self.number(1)),
-                                                    self.number(step)))
-        return last, self.op("sub", "i64", start, self.number(step)), -step
-
-    def counted(self, node: Any, plan: dict[str, Any], start: int, stop: int, step: int, rounds: int) -> None:
-        """A plain loop, which the verifier walks."""
-        counter = self.slot(8, 8, "counter")
-        self.store(counter, start)
-        head, body, again, after = self.block(), self.block(), self.block(), self.block()
-        self.goto(head)
-        self.at = head
-        at = self.load("i64", counter)
-        signed = plan["signed"] or step < 0
-        less = "slt" if signed else "ult"
-        self.branch(self.op(less, "i1", at, stop) if step > 0 else self.op(less, "i1", stop, at), body, after)
-        self.at = body
-        self.set_target(node.target, Value(plan["item"], self.load("i64", counter)))
-        self.walked *= rounds
-        self.loop_body(node.body, again, after)
-        self.walked //= rounds
-        self.at = again
-        self.store(counter, self.op("add", "i64", self.load("i64", counter), self.number(step)))
-        self.goto(head)
-        self.at = after
-
-    def rounds_of(self, start: int, stop: int, step: int) -> int:
-        """How often a range goes round, as an i64 of at least 0."""
-        size = abs(step)
-        low, high = (start, stop) if step > 0 else (stop, start)
-        some = self.op("slt", "i1", low, high)
-        span = self.op("sub", "i64", high, low)
-        if size > 1:
-            span = self.op("udiv", "i64", self.op("add", "i64", span, self.number(size - 1)), self.number(size))
-        return self.op("select", "i64", some, span, self.number(0))
-
-    def iterated(self, node: Any, plan: dict[str, Any], start: int, stop: int, step: int) -> None:
-        """An open-coded iterator (bpf_iter_num, since Linux 6.4): the verifier walks the body until it settles."""
-        from bpfwright.lang.calls import iter_num
-        rounds = self.rounds_of(start, stop, step)
-        base = self.slot(8, 8, "start")
-        self.store(base, start)
-        number = iter_num(self, rounds)
-        head, body, after = self.block(), self.block(), self.block()
-        self.goto(head)
-        self.at = head
-        found = number.next()
-        self.branch(self.is_null(found), after, body)
-        self.at = body
-        index = self.extend(self.load("i32", found), "i32")
-        if plan["most"] <= MEMORY_LOOP and _has(node.body, (t.Index,)):
-            # What the verifier knows of an iterator's number is nothing; where memory is indexed it has to know.
-            inside = self.block()
-            self.branch(self.op("ult", "i1", index, self.number(plan["most"])), inside, after)
-            self.at = inside
-        if step != 1:
-            index = self.op("mul", "i64", index, self.number(step))
-        self.set_target(node.target, Value(plan["item"], self.op("add", "i64", self.load("i64", base), index)))
-        self.frame.scopes.append(number.destroy)
-        depth = len(self.frame.scopes)
-        self.frame.loops.append({"continue": head, "break": after, "depth": depth})
-        self.block_of(node.body)
-        self.frame.loops.pop()
-        self.frame.scopes.pop()
-        self.goto(head)
-        self.at = after
-        number.destroy()
-
-    @contextmanager
-    def rounds(self, most: int, walked: int) -> Iterator[tuple[ir.Block, ir.Block]]:
-        """`with b.rounds(40, 6) as (head, after):` builds a loop of at most 40 rounds that the verifier settles, or of
-        6 that it walks where it has no iterators. What is built goes round; a jump to `after` leaves."""
-        from bpfwright.lang.calls import iter_num
-        head, after = self.block(), self.block()
-        if self.sink.target.has("iter_num"):
-            number = iter_num(self, self.number(most))
-            self.goto(head)
-            self.at = head
-            following = self.block()
-            self.branch(self.is_null(number.next()), after, following)
-            self.at = following
-            self.frame.scopes.append(number.destroy)
-            yield head, after
-            self.frame.scopes.pop()
-            self.goto(head)
-            self.at = after
-            number.destroy()
-            return
-        counter = self.slot(8, 8, "rounds")
-        self.store(counter, self.number(0))
-        self.goto(head)
-        self.at = head
-        count = self.load("i64", counter)
-        following = self.block()
-        self.branch(self.op("ult", "i1", count, self.number(walked)), following, after)
-        self.at = following
-        self.store(counter, self.op("add", "i64", count, self.number(1)))
-        yield head, after
-        self.goto(head)
-        self.at = after
-
-    def set_target(self, target: Any, value: Value) -> None:
-        if isinstance(target, t.Name):
-            self.set(target.name, self.own_copy(value, None))
-        else:
-            self.unpack(target, value)
-
-    def for_array(self, node: Any, plan: dict[str, Any]) -> None:
-        owner = self.expression(node.iterable).only
-        self._walk_array(node, plan, owner, lambda index, item: item)
-
-    def for_enumerate(self, node: Any, plan: dict[str, Any]) -> None:
-        owner = self.expression(plan["node"]).only
-        self._walk_array(node, plan, owner,
-                         lambda index, item: Value(plan["item"], index, *item.parts))
-
-    def _walk_array(self, node: Any, plan: dict[str, Any], owner: int, pair: Any) -> None:
-        ctype = plan["type"]
-        base = self.slot(8, 8, "array")
-        self.store(base, owner)
-        space = plan["item"].space if isinstance(plan["item"], Reference) else "stack"
-        counter = self.slot(8, 8, "counter")
-        self.store(counter, self.number(0))
-        head, body, again, after = self.block(), self.block(), self.block(), self.block()
-        self.goto(head)
-        self.at = head
-        self.branch(self.op("ult", "i1", self.load("i64", counter), self.number(ctype.length)), body, after)
-        self.at = body
-        index = self.load("i64", counter)
-        place = self.op("index", "ptr", self.load("ptr", base), index, ctype.element.size)
-        item = self.read(ctype.element, place, 0, space)
-        self.set_target(node.target, pair(index, item))
-        self.walked *= ctype.length
-        self.loop_body(node.body, again, after)
-        self.walked //= ctype.length
-        self.at = again
-        self.store(counter, self.op("add", "i64", self.load("i64", counter), self.number(1)))
-        self.goto(head)
-        self.at = after
-
-    def for_tuple(self, node: Any, plan: dict[str, Any]) -> None:
-        value = self.expression(node.iterable)
-        at = 0
-        items = []
-        for item in value.meaning.items:  # type: ignore[attr-defined]
-            count = len(part_types(item))
-            items.append(Value(item, *value.parts[at:at + count]))
-            at += count
-        self._unrolled(node, plan, items)
-
-    def for_values(self, node: Any, plan: dict[str, Any]) -> None:
-        self._unrolled(node, plan, [self.literal(value) for value in plan["values"]])
-
-    def _unrolled(self, node: Any, plan: dict[str, Any], items: list[Value]) -> None:
-        after = self.block()
-        for item in items:
-            again = self.block()
-            self.set_target(node.target, self.convert(item, plan["item"]))
-            self.loop_body(node.body, again, after)
-            self.at = again
-        self.goto(after)
-        self.at = after
-
-    def for_operation(self, node: Any, plan: dict[str, Any]) -> None:
-        site, operation = plan["site"], plan["operation"]
-        site.lowering = self
-        if operation.style == "inline":
-            def each(item: Value, again: ir.Block, after: ir.Block) -> None:
-                self.set_target(node.target, item)
-                self.loop_body(node.body, again, after)
-
-            operation.lower(self, site, each)
-        else:
-            self.walked_back(node, plan, lambda function, frame: operation.run(self, site, function, frame),
-                             operation.parameters(site), lambda inner, params: operation.lower(inner, site, params))
-
-    def called_back(self, node: Any, plan: dict[str, Any], start: int, stop: int, step: int) -> None:
-        """bpf_loop (since Linux 5.17): the body is a function of its own that is called each round."""
-        rounds = self.rounds_of(start, stop, step)
-        base = self.slot(8, 8, "start")
-        self.store(base, start)
-
-        def item(inner: Any, params: list[int]) -> Value:
-            index = inner.extend(params[0], "i32")
-            if plan["most"] <= MEMORY_LOOP and _has(node.body, (t.Index,)):
-                last = inner.number(max(plan["most"] - 1, 0))
-                index = inner.op("select", "i64", inner.op("ult", "i1", index, last), index, last)
-            if step != 1:
-                index = inner.op("mul", "i64", index, inner.number(step))
-            first = inner.load("i64", inner.captured_base)
-            return Value(plan["item"], inner.op("add", "i64", first, index))
-
-        limited = self.op("select", "i64", self.op("ult", "i1", rounds, self.number(1 << 23)), rounds,
-                          self.number(1 << 23))
-        self.walked_back(node, plan, lambda function, frame: self.helper(
-            181, self.truncate(limited, "i32"), function, frame, self.number(0)), ["i32"], item, base)
-
-    def walked_back(self, node: Any, plan: dict[str, Any], start: Any, parameters: list[str], item: Any,
-                    base: int | None = None) -> None:
-        """Build the body as a callback; captured variables live in a frame that both sides reach by pointer.
-
-        The frame holds, in 8-byte cells: why the walk ended (0 on, 1 break, 2 return), the returned value's parts, the
-        range's start, and every variable that the body mentions.
-        """
-        frame = self.frame
-        names = [n for n in sorted(mentioned(node.body) | set(_target_names(node.target)))
-                 if n in frame.body.variables and part_types(frame.body.variables[n])]
-        result = part_types(frame.result_meaning if frame.after is not None else frame.body.result or NOTHING)
-        cells: dict[str, list[int]] = {}
-        at = 1 + len(result) + 1
-        for name in names:
-            count = len(part_types(frame.body.variables[name]))
-            cells[name] = list(range(at, at + count))
-            at += count
-        memory = self.slot(at * 8, 8, "frame")
-        self.stack_used += at * 8
-        self.store(memory, self.number(0))
-        for index in range(1, at):
-            self.store(memory, self.number(0), index * 8)
-        if base is not None:
-            self.store(memory, self.load("i64", base), (1 + len(result)) * 8)
-        for name in names:
-            if name in frame.slots:
-                for cell, (slot, type) in zip(cells[name], frame.slots[name], strict=True):
-                    self.store(memory, self.cell_value(self.load(type, slot)), cell * 8)
-        changed = assigned(node.body) | set(_target_names(node.target))
-        for name in changed.intersection(names):
-            self.make_room(memory, name, cells[name])
-        function = self.callback(node, parameters, cells, len(result), item)
-        start(function, memory)
-        for name in names:
-            if name not in changed:
-                continue
-            for cell, (slot, type) in zip(cells[name], self.declare(frame, name), strict=True):
-                self.store(slot, self.from_cell(memory, cell, type))
-        why = self.load("i64", memory)
-        with self.when(self.op("eq", "i1", why, self.number(2))):
-            parts = [self.from_cell(memory, 1 + i, type) for i, type in enumerate(result)]
-            self.leave_scopes(0)
-            if frame.after is not None:
-                for (slot, _), part in zip(frame.result, parts, strict=True):
-                    self.store(slot, part)
-                self.goto(frame.after)
-            else:
-                self.give_back(Value(frame.body.result or NOTHING, *parts) if parts else None)
-
-    def make_room(self, memory: int, name: str, places: list[int]) -> None:
-        """Room on this side for what a variable's bytes are after each round: no pointer comes out of a callback."""
-        meaning = self.frame.body.variables[name]
-        size, _ = _own_bytes(meaning)
-        if not size:
-            return
-        place = self.memory(size, name)
-        self.fill(place, size)
-        if name in self.frame.slots:
-            self.copy_present(meaning, memory, places, place, self.load("ptr", memory, places[-1] * 8))
-        self.store(memory, place, places[-1] * 8)
-
-    def copy_present(self, meaning: Meaning, memory: int, places: list[int], target: int, source: int) -> None:
-        """The variable's bytes, if it has any: whether it is None is a cell of its own."""
-        size, align = _own_bytes(meaning)
-        if isinstance(meaning, Optional):
-            with self.when(self.from_cell(memory, places[0], "i1")):
-                self.copy(target, source, size, 8, align)
-        else:
-            self.copy(target, source, size, 8, align)
-
-    def cell_value(self, value: int) -> int:
-        return self.op("zext", "i64", value) if self.type_of(value) == "i1" else value
-
-    def from_cell(self, memory: int, cell: int, type: str) -> int:
-        if type == "i1":
-            return self.op("trunc", "i1", self.load("i64", memory, cell * 8))
-        return self.load(type, memory, cell * 8)
-
-    def callback(self, node: Any, parameters: list[str], cells: dict[str, list[int]], results: int, item: Any) -> int:
-        """A static function (parameters..., frame) -> 0 to go on, 1 to stop, with the loop's body in it."""
-        name = self.sink.fresh(f"{self.frame.body.name}_loop")
-        params = [(f"p{i}", type) for i, type in enumerate(parameters)] + [("frame", "ptr")]
-        out = ir.Function(name, params, "i64", static=True, line=node.line, file=self.frame.file)
-        inner = Lowering(self.sink, out, self.frame.body)
-        inner.sink.add(out)
-        inner.span = self.span
-        inner.frame.file = self.frame.file
-        inner.frame.result_meaning = self.frame.result_meaning
-        memory = len(parameters)
-        inner.context_value = self.context_value
-        inner.captured_base = inner.pointer(memory, (1 + results) * 8)
-        for variable, places in cells.items():
-            types = part_types(self.frame.body.variables[variable])
-            slots = [(inner.slot(8, 8, variable), type) for type in types]
-            inner.frame.slots[variable] = slots
-            for place, (slot, type) in zip(places, slots, strict=True):
-                inner.store(slot, inner.from_cell(memory, place, type))
-        inner.finish_callback(node, memory, cells, results, item(inner, list(range(len(parameters)))),
-                              self.frame.after is not None)
-        self.stack_used += 0
-        return self.op("function", "ptr", name)
-
-    captured_base: int = 0
-
-    def finish_callback(self, node: Any, memory: int, cells: dict[str, list[int]], results: int, item: Value,
-                        inlined: bool) -> None:
-        frame = self.frame
-        store_back, stop = self.block(), self.block()
-        result_meaning = frame.result_meaning if inlined else frame.body.result or NOTHING
-        frame.result = [(self.pointer(memory, (1 + i) * 8), type) for i, type in enumerate(part_types(result_meaning))]
-        frame.result_meaning = result_meaning
-        status = self.slot(8, 8, "status")
-        self.store(status, self.number(0))
-        returned = self.block()
-        frame.after = returned
-        self.set_target(node.target, item)
-        frame.loops.append({"continue": store_back, "break": stop, "depth": 0})
-        self.block_of(node.body)
-        frame.loops.pop()
-        self.goto(store_back)
-        self.at = stop
-        self.store(memory, self.number(1))
-        self.store(status, self.number(1))
-        self.goto(store_back)
-        self.at = returned
-        self.store(memory, self.number(2))
-        self.store(status, self.number(1))
-        self.goto(store_back)
-        self.at = store_back
-        changed = assigned(node.body) | set(_target_names(node.target))
-        for name, places in cells.items():
-            if name not in changed:
-                continue
-            meaning, slots = frame.body.variables[name], frame.slots[name]
-            own = _own_bytes(meaning)[0] > 0
-            for place, (slot, type) in zip(places[:-1] if own else places, slots[:-1] if own else slots, strict=True):
-                self.store(memory, self.cell_value(self.load(type, slot)), place * 8)
-            if own:
-                kept = self.load("ptr", memory, places[-1] * 8)
-                self.copy_present(meaning, memory, places, kept, self.load("ptr", slots[-1][0]))
-        self.effect("return", self.load("i64", status))
-        self.entry.ops.append(ir.Op("goto", "void", (1,), -1, ir.Span(0, 0)))
 
     # match
 
@@ -792,35 +406,3 @@ class Lowering(Expressions):
             self.at = following
         if not pattern.keywords:
             self.goto(yes)
-
-
-def _branches(nodes: Any) -> bool:
-    """Whether statements have more than one way through."""
-    return _has(nodes, (t.If, t.Conditional, t.While, t.Match, t.BoolOp))
-
-
-def _has(nodes: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether a node of these kinds is among statements or in them."""
-    work = list(nodes)
-    while work:
-        node = work.pop()
-        if isinstance(node, kinds):
-            return True
-        if isinstance(node, (list, tuple)):
-            work.extend(node)
-        elif isinstance(node, t.Node):
-            work.extend(getattr(node, field) for field in getattr(node, "fields", ()))
-    return False
-
-
-def _target_names(target: Any) -> list[str]:
-    from bpfwright.lang.scope import names_in
-    return list(names_in(target))
-
-
-def _own_bytes(meaning: Meaning) -> tuple[int, int]:
-    """Size and alignment of what a variable points to on its function's own stack; 0 for everything else."""
-    inner = meaning.inner if isinstance(meaning, Optional) and not is_pointer(meaning.inner) else meaning
-    if not isinstance(inner, Reference) or inner.space != "stack":
-        return 0, 1
-    return inner.ctype.size, 8 if isinstance(inner.ctype, (CharArray, AddressType)) else inner.ctype.align
