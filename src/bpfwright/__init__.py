@@ -1,7 +1,7 @@
 """eBPF for Python, whole."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bpfwright._version import __version__ as __version__

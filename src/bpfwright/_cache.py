@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.errors import CacheError
 

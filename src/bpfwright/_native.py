@@ -9,8 +9,8 @@ import ctypes
 import mmap
 import struct
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from bpfwright._typing import Callable
+from bpfwright._typing import Any, NamedTuple, Self
 
 from bpfwright.errors import ElfError, KernelError, NotSupported, UsageError
 

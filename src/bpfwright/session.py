@@ -1,13 +1,11 @@
 """Recipes: load, attach, run. Compile, load, attach; everything is undone when the session closes."""
 from __future__ import annotations
 
-import json
 import os
 from _weakref import ref
-from collections.abc import Callable, Iterable
-from functools import partial
+from bpfwright._typing import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from bpfwright import _cache, _llvm
 from bpfwright._host import now_ns, sleep_s
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from bpfwright.lang.target import Target
     from bpfwright.maps.perf import PerfEventArray
     from bpfwright.maps.ringbuf import RingBuf
+    from bpfwright.spec.objects import ObjectSpec
 
 __all__ = ["Loaded", "Session", "attach", "load", "prepare", "run", "target_of"]
 
@@ -60,13 +59,12 @@ class Session:
 
     def _load(self, config: Config | None) -> None:
         from bpfwright.lang.compile import compile_programs
-        from bpfwright.objfile import read
         configs = {} if config is None else {type(config): config}
         prepare(self._programs, self.machine)
-        compiled = compile_programs(self._programs, target_of(self.machine), configs)
+        compiled = compile_programs(self._programs, target_of(self.machine), configs, reader=_read)
         self.compiled: Compiled = compiled
-        spec = read(compiled.elf)
-        self.loaded: LoadedObject = self.machine.load(spec)
+        assert compiled.object is not None
+        self.loaded: LoadedObject = self.machine.load(compiled.object)
         self._closers.append(self.loaded.close)
         self._bind()
         self._open = True
@@ -78,7 +76,7 @@ class Session:
             return session._provide(declared)
 
         MapDeclaration.providers.append(provide)
-        self._closers.append(partial(MapDeclaration.providers.remove, provide))
+        self._closers.append(lambda: MapDeclaration.providers.remove(provide))
 
     def _bind(self) -> None:
         memory = self._shared_memory()
@@ -88,18 +86,18 @@ class Session:
             binding = Binding(self.loaded.maps[name], self._lost.get(name, _nothing))
             self.bindings[id(declared)] = binding
             declared.bindings.append(binding)
-            self._closers.append(partial(declared.bindings.remove, binding))
+            self._closers.append(_remover(declared.bindings, binding))
         self._shared: dict[int, Any] = {}
         for struct, offset in self.compiled.shared:
             size = len(struct.shared_memory.initial)
             view = memoryview(memory)[offset:offset + size]
             self._shared[id(struct)] = view
             struct.shared_memory.bindings.append(view)
-            self._closers.append(partial(_unbind, struct.shared_memory.bindings, view))
+            self._closers.append(_releaser(struct.shared_memory.bindings, view))
         for program in self._programs:
             loaded = self.program(program)
             program.bindings.append(loaded)
-            self._closers.append(partial(program.bindings.remove, loaded))
+            self._closers.append(_remover(program.bindings, loaded))
 
     def _shared_memory(self) -> Any:
         data = self.loaded.maps.get(_SHARED)
@@ -316,6 +314,11 @@ def load(*programs: Any, machine: Machine | None = None, config: Config | None =
     return (Loaded if len(programs) == 1 else Session)(list(programs), machine, config)
 
 
+def _read(elf: bytes) -> ObjectSpec:
+    from bpfwright.objfile import read
+    return read(elf)
+
+
 def _reader(handle: Any, declared: Any) -> Any:
     """What takes records out of a ring buffer, or out of the buffers of every CPU."""
     if hasattr(declared, "pages"):
@@ -346,7 +349,7 @@ def target_of(machine: Machine) -> Target:
         return Target()
     host = os.uname()
     cache = _cache.default()
-    key = _cache.key_of(*(part.encode() for part in ("features", "2", host.release, host.version, str(os.geteuid()))))
+    key = _cache.key_of(*(part.encode() for part in ("features", "3", host.release, host.version, str(os.geteuid()))))
     found = cache.get(key)
     if found is None:
         _llvm.start()  # nothing is cached yet, so it will be asked for; it loads while we probe
@@ -354,9 +357,9 @@ def target_of(machine: Machine) -> Target:
         names = {short: bool(features.named(name).works) for short, name in _FEATURES.items()}
         names["current_task_btf"] = bool(features.helper(17, 158).works)  # raw tracepoints, bpf_get_current_task_btf
         names["atomics"] = bool(features.named("cpu v3").works)
-        found = json.dumps(sorted(name for name, works in names.items() if works)).encode()
+        found = " ".join(sorted(name for name, works in names.items() if works)).encode()
         cache.put(key, found)
-    names_found = frozenset(json.loads(found))
+    names_found = frozenset(found.decode().split())
     return Target("v3", names_found)
 
 
@@ -393,6 +396,13 @@ def _nothing() -> int:
     return 0
 
 
-def _unbind(bindings: list[Any], view: memoryview) -> None:
-    bindings[:] = [b for b in bindings if b is not view]
-    view.release()
+def _remover(bindings: list[Any], binding: Any) -> Callable[[], None]:
+    return lambda: bindings.remove(binding)
+
+
+def _releaser(bindings: list[Any], view: memoryview) -> Callable[[], None]:
+    def release() -> None:
+        bindings[:] = [b for b in bindings if b is not view]
+        view.release()
+
+    return release

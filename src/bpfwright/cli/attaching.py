@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import UsageError

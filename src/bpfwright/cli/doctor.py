@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from bpfwright._typing import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright.cli.output import Cell, Column, add_options, destination, write

@@ -7,9 +7,9 @@ from __future__ import annotations
 import _socket  # socket itself takes 3 ms
 import errno
 import os
-from collections.abc import Callable, Iterator
+from bpfwright._typing import Callable, Iterator
 from struct import pack_into, unpack_from
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright.cli.names import attach_names, kernel_names

@@ -1,8 +1,8 @@
 """A function's instructions as text, with the source line that each came from and what each refers to."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from bpfwright._typing import Iterator
+from bpfwright._typing import NamedTuple
 
 from bpfwright.formats.isa import disassemble
 from bpfwright.spec.objects import CoreRelocation, Function, LineInfo, Relocation

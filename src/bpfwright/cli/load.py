@@ -9,9 +9,9 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from bpfwright._typing import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 from bpfwright.cli import attaching
 from bpfwright.cli.inspect import read_object

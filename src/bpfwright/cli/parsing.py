@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
-from typing import cast
+from bpfwright._typing import cast
 
 from bpfwright.cli import VERBS, Verb
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from contextlib import contextmanager
 
 from bpfwright._host import now_ns, sleep_s

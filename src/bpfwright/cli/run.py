@@ -10,8 +10,8 @@ import argparse
 import os
 import select
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from bpfwright._typing import Iterator
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright._host import now_ns
 from bpfwright.cli.output import Cell, Column, destination, write

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright.errors import UsageError
 

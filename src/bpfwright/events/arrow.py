@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import itertools
-from typing import TYPE_CHECKING, Any
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright.events.schema import Column
 

@@ -1,8 +1,8 @@
 """Rows of records as columns: a mapping of names to NumPy arrays, and the doors to Arrow and pandas."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from bpfwright._typing import Iterator, Mapping
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright.errors import NotSupported
 from bpfwright.events.ring import Rows

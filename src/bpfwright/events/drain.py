@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import NamedTuple
+from bpfwright._typing import Callable
+from bpfwright._typing import NamedTuple
 
 from bpfwright import _cache, _llvm
 from bpfwright._native import load_native

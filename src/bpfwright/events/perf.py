@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from bpfwright._typing import Iterator, Sequence
+from bpfwright._typing import Protocol
 
 from bpfwright._native import memory_at
 from bpfwright.events.ring import Rows, fence

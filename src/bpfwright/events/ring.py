@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from collections.abc import Iterator
-from typing import Any, Protocol
+from bpfwright._typing import Iterator
+from bpfwright._typing import Any, Protocol
 
 from bpfwright._native import memory_at
 from bpfwright.errors import SessionError

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from bpfwright._typing import AsyncIterator, Callable, Iterator
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from bpfwright._host import now_ns
 from bpfwright.events.schema import Schema

@@ -5,8 +5,8 @@ Written by scripts/generate_headers.py from the `__all__` of the files beside it
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+from bpfwright._typing import TYPE_CHECKING
 from bpfwright.spec.packet import Packet, catalogue
 
 if TYPE_CHECKING:

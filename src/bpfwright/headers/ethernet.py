@@ -1,7 +1,7 @@
 """Ethernet II frames (IEEE 802.3) and MAC addresses."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 from bpfwright.errors import UsageError
 from bpfwright.spec.header import Header

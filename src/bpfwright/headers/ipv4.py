@@ -1,7 +1,7 @@
 """IPv4 (RFC 791), its options and addresses."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 from bpfwright.errors import UsageError
 from bpfwright.headers.ethernet import Ethernet

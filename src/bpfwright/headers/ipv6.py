@@ -1,7 +1,7 @@
 """IPv6 (RFC 8200), and its addresses as text (RFC 4291, RFC 5952)."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 from bpfwright.errors import UsageError
 from bpfwright.headers.ethernet import Ethernet

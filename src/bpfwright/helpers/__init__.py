@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bpfwright.helpers.basic import (external as external, kfunc as kfunc, now_ns as now_ns,

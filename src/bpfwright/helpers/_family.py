@@ -1,7 +1,7 @@
 """Short ways to declare helpers: a number, what they give, what they take."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import Integer, Meaning

@@ -1,7 +1,7 @@
 """Who runs here: `current.pid`, `current.comm`, `current.task`."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
 
 from bpfwright.errors import InsideOnly
 from bpfwright.helpers._family import number_property

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bpfwright.errors import UsageError
 from bpfwright.helpers.basic import inside_only

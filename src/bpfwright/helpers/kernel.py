@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright.helpers.basic import inside_only
 from bpfwright.spec.dialect import Operation, Scope, Value

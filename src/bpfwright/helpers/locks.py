@@ -1,7 +1,7 @@
 """Spin locks in map values: `with bucket.lock:`."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.spec.dialect import Operation, Scope, Value
 from bpfwright.spec.meaning import NOTHING, Meaning

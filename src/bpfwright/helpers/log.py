@@ -1,7 +1,7 @@
 """log(): an f-string whose parts are shipped raw and formatted outside: it costs no formatting in the kernel."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.helpers.basic import inside_only
 from bpfwright.spec.dialect import Operation, Value

@@ -1,7 +1,7 @@
 """Arguments that arrive as an array of 64-bit words: raw tracepoints, fentry, LSM; and how names find their places."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Value

@@ -1,8 +1,8 @@
 """`ctx.find(Header, ...)`: a walk over the headers' own declarations, bounds checked, as one small state machine."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from bpfwright._typing import Callable
+from bpfwright._typing import Any
 
 from bpfwright.spec.dialect import Loop, Operation, Value
 from bpfwright.spec.header import Header, Link, children_of

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import NotSupported
 

@@ -1,7 +1,7 @@
 """struct __sk_buff as programs see it (include/uapi/linux/bpf.h): what tc, cgroup and socket programs share."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.spec.dialect import Property, Value
 from bpfwright.spec.meaning import U32, Integer, Meaning, Optional, meaning_of

@@ -1,9 +1,9 @@
 """cgroup hooks: packets and connections of the processes in a cgroup (v2)."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _skb
@@ -16,6 +16,7 @@ from bpfwright.spec.program import HookPoint, Program, Result, Target
 from bpfwright.types.ctype import AddressType, Int
 
 if TYPE_CHECKING:
+    from typing import Final  # checkers know it by this import only
     from bpfwright.headers import IPv4, IPv6
 
 __all__ = ["ALLOW", "DENY", "Action", "Connect4", "Connect6", "Path", "Skb", "connect4", "connect6", "egress",

@@ -1,8 +1,8 @@
 """kprobes: almost any kernel function, at its entry or return; arguments are untyped registers."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Concatenate
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
@@ -56,7 +56,8 @@ class _Hook(HookPoint):
 
 
 HOOK = _Hook()
-_Taker = Callable[[Callable[Concatenate[Context, ...], None]], BoundProgram[Function, tuple[Any, ...], None]]
+if TYPE_CHECKING:
+    _Taker = Callable[[Callable[Concatenate[Context, ...], None]], BoundProgram[Function, tuple[Any, ...], None]]
 
 
 def program(function: str) -> _Taker:

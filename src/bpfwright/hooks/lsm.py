@@ -1,9 +1,9 @@
 """LSM: allow or deny what the kernel is about to do, at its own security hooks."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from enum import IntEnum
-from typing import Any, ClassVar, Concatenate, Final
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
@@ -11,6 +11,9 @@ from bpfwright.spec.dialect import Operation
 from bpfwright.spec.meaning import Integer
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
 from bpfwright.spec.program import Context as _Context
+
+if TYPE_CHECKING:
+    from typing import Final  # checkers know it by this import only
 
 __all__ = ["ALLOW", "DENY", "Action", "Context", "Hook", "program"]
 

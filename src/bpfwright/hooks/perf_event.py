@@ -1,8 +1,8 @@
 """perf events: a program run many times a second on every CPU, for profiles."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _registers

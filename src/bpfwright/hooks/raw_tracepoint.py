@@ -1,8 +1,8 @@
 """Raw tracepoints: the kernel's own trace events with their arguments as they are passed, typed by BTF."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Concatenate
+from bpfwright._typing import Callable
+from bpfwright._typing import Any, ClassVar, Concatenate
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments

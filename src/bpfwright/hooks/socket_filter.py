@@ -1,8 +1,8 @@
 """Socket filters: which packets a socket sees, and how many bytes of them."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bpfwright.hooks import _skb
 from bpfwright.spec.dialect import Operation

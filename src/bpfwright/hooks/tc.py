@@ -1,9 +1,9 @@
 """tc: packets of an interface in the stack, coming in and going out."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, overload
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from bpfwright.hooks import _packet, _skb
 from bpfwright.spec.dialect import Operation, Value
@@ -12,6 +12,9 @@ from bpfwright.spec.meaning import ContextOf, Integer
 from bpfwright.spec.packet import Packet
 from bpfwright.spec.program import Context as _Context
 from bpfwright.spec.program import HookPoint, Program, Result, Target
+
+if TYPE_CHECKING:
+    from typing import Final  # checkers know it by this import only
 
 __all__ = ["NEXT", "OK", "SHOT", "Action", "Context", "Egress", "Ingress", "TcProgram", "program"]
 

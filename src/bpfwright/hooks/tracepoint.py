@@ -1,10 +1,8 @@
 """Tracepoints: the kernel's stable events, each a class of fields; system calls in bulk by one dispatching program."""
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
 
 from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
 from bpfwright.hooks import _registers
@@ -29,8 +27,6 @@ _PROBE_READ_KERNEL, _PROBE_READ_KERNEL_STR, _GET_CURRENT_TASK = 113, 115, 35
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
 _FIRST_ARGUMENT = 16  # struct trace_event_raw_sys_enter and _exit: what every event has, the number, then words
 _MOST_SINGLE = 16  # a wildcard over more system calls than this becomes one raw tracepoint
-_FIELD = re.compile(r"^\s*field:(?P<type>.*?)\s*\**\b(?P<name>\w+)(?:\[(?P<count>[^]]*)\])?;\s*"
-                    r"offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>\d)", re.M)
 
 
 class Place(NamedTuple):
@@ -45,10 +41,17 @@ class Place(NamedTuple):
 def parse_format(text: str) -> dict[str, Place]:
     """The fields of a tracefs `format` file, the common ones left out."""
     found = {}
-    for match in _FIELD.finditer(text):
-        if not match["name"].startswith("common_"):
-            dynamic = match["type"].lstrip().startswith(("__data_loc", "__rel_loc"))
-            found[match["name"]] = Place(int(match["offset"]), int(match["size"]), match["signed"] == "1", dynamic)
+    for line in text.splitlines():
+        head, _, rest = line.strip().partition(";")
+        if not head.startswith("field:"):
+            continue
+        words = head[6:].partition("[" if head.endswith("]") else "\0")[0].replace("*", " ").split()
+        if words[0] in ("__data_loc", "__rel_loc"):  # "char[] name": the brackets are the type's
+            words = [words[0], head.split()[-1]]
+        numbers = dict(part.strip().split(":") for part in rest.split(";") if ":" in part)
+        if not words[-1].startswith("common_"):
+            found[words[-1]] = Place(int(numbers["offset"]), int(numbers["size"]), numbers["signed"] == "1",
+                                     words[0] in ("__data_loc", "__rel_loc"))
     return found
 
 
@@ -420,8 +423,10 @@ def _wildcards(machine: Any, patterns: tuple[str, ...]) -> dict[str, Any]:
     events: list[str] = []
     for pattern in patterns:
         category, _, name = pattern.partition(":")
-        found = [f"{c}:{n}" for c, n in machine.events(category) if fnmatchcase(n, name)] \
-            if any(ch in pattern for ch in "*?[") else [pattern]
+        found = [pattern]
+        if any(ch in pattern for ch in "*?["):
+            from fnmatch import fnmatchcase
+            found = [f"{c}:{n}" for c, n in machine.events(category) if fnmatchcase(n, name)]
         if not found:
             raise TargetError(f"no tracepoint matches {pattern!r}", cure="`bpfwright trace -l` lists them.")
         events += [event for event in found if event not in events]

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, ClassVar, Concatenate
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
 
 from bpfwright.errors import TargetError, UsageError
 from bpfwright.formats.elf.image import symbol_offset
@@ -94,7 +94,8 @@ def enter_registers(builder: Any, meanings: list[Any], at_exit: bool) -> list[An
 
 
 HOOK = _Hook()
-_Taker = Callable[[Callable[Concatenate[Context, ...], None]], BoundProgram[Symbol, tuple[Any, ...], None]]
+if TYPE_CHECKING:
+    _Taker = Callable[[Callable[Concatenate[Context, ...], None]], BoundProgram[Symbol, tuple[Any, ...], None]]
 
 
 def program(symbol: str, *, sleepable: bool = False) -> _Taker:

@@ -1,9 +1,9 @@
 """XDP: packets at the driver, before the stack sees them."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, overload
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _packet
@@ -13,6 +13,9 @@ from bpfwright.spec.meaning import BOOLEAN, U32, ContextOf, Integer, Meaning
 from bpfwright.spec.packet import Packet
 from bpfwright.spec.program import Context as _Context
 from bpfwright.spec.program import HookPoint, Program, Result, Target
+
+if TYPE_CHECKING:
+    from typing import Final  # checkers know it by this import only
 
 __all__ = ["ABORTED", "DROP", "PASS", "TX", "Action", "Context", "Interface", "XdpProgram", "program", "redirect"]
 

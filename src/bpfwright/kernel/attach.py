@@ -4,7 +4,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-from collections.abc import Sequence
+from bpfwright._typing import Sequence
 from struct import pack
 
 from bpfwright._abi import bpf as B

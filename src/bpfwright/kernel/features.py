@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from struct import pack
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright._abi.helpers import HELPER_NAMES, HELPERS

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from typing import Self
+from bpfwright._typing import Callable
+from bpfwright._typing import Self
 
 from bpfwright.errors import KernelError, NotSupported
 from bpfwright.kernel import sys

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from struct import Struct, pack
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import RelocationError
@@ -54,7 +54,7 @@ def link(entry: str, functions: dict[str, Function], resolved: dict[str, bytes],
     if all(function.type_id for function in members):
         infos = b"".join(pack("=II", starts[function.name], function.type_id) for function in members)
         if all(function.lines and function.lines[0].index == 0 for function in members):
-            info = [line._replace(index=starts[function.name] + line.index)
+            info = [LineInfo(starts[function.name] + line.index, *line[1:])
                     for function in members for line in function.lines]
             lines = b"".join(pack("=IIII", line.index, line.file_offset, line.source_offset,
                                   line.line << 10 | line.column & 0x3FF) for line in info)

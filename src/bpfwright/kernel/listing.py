@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import KernelError

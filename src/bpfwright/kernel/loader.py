@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from bpfwright._typing import Callable, Mapping
 from struct import pack
-from typing import TYPE_CHECKING, Self
+from bpfwright._typing import TYPE_CHECKING, Self
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import FormatError, KernelError, RelocationError, UsageError

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from bpfwright._typing import Mapping, Sequence
 from struct import pack
-from typing import TYPE_CHECKING, Self
+from bpfwright._typing import TYPE_CHECKING, Self
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import KernelError

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from typing import Self
+from bpfwright._typing import Self
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import KernelError, MapFull, SessionError, UsageError, WrongType

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from contextlib import contextmanager
-from typing import Self
+from bpfwright._typing import Self
 
 from bpfwright.errors import KernelError, TargetError
 from bpfwright.kernel import sys

@@ -4,9 +4,9 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from typing import NamedTuple, Self
+from bpfwright._typing import NamedTuple, Self
 
 from bpfwright._abi import netlink as N
 from bpfwright.errors import KernelError, TargetError

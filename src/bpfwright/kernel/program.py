@@ -4,7 +4,7 @@ from __future__ import annotations
 import errno
 import os
 from struct import unpack_from
-from typing import Self
+from bpfwright._typing import Self
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import KernelError, NotSupported, UsageError

@@ -1,7 +1,7 @@
 """What the running kernel's functions, tracepoints and security hooks take: names and types of their parameters."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import BtfError
 from bpfwright.formats.btf.reader import Btf, Kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 import fcntl
 import os
 from struct import pack
-from typing import Self
+from bpfwright._typing import Self
 
 from bpfwright._abi import bpf as B
 from bpfwright._abi import perf as P

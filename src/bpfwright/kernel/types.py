@@ -5,13 +5,17 @@ import os
 from struct import pack, unpack_from
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import TYPE_CHECKING
 from bpfwright.errors import BtfError, KernelError, NotSupported
-from bpfwright.formats.btf import Btf, Kind
 from bpfwright.kernel import sys
+
+if TYPE_CHECKING:
+    from bpfwright.formats.btf import Btf
 
 __all__ = ["KernelTypes"]
 
 _DIRECTORY = "/sys/kernel/btf"
+_TYPEDEF, _FUNC = 8, 12  # BTF kinds; a program that names no kernel type needs no reader
 
 
 class KernelTypes:
@@ -33,6 +37,7 @@ class KernelTypes:
             if not os.path.exists(path):
                 raise NotSupported("this kernel has no type information", since="4.18",
                                    why=f"{path} is missing: it was built without CONFIG_DEBUG_INFO_BTF")
+            from bpfwright.formats.btf import Btf
             self._btf = Btf.open(path)
         return self._btf
 
@@ -46,6 +51,7 @@ class KernelTypes:
     def module(self, name: str) -> Btf:
         """A module's types, numbered after the kernel's."""
         if name not in self._modules:
+            from bpfwright.formats.btf import Btf
             self._modules[name] = Btf.open(f"{self._directory}/{name}", self.vmlinux)
         return self._modules[name]
 
@@ -83,7 +89,7 @@ class KernelTypes:
 
     def attach_target(self, kind: int, attach_type: int, name: str) -> tuple[int, str]:
         """The BTF number (and module) that a tracing, LSM or iterator program names as its target."""
-        prefix, wanted = _TARGETS.get((kind, attach_type), ("", Kind.FUNC))
+        prefix, wanted = _TARGETS.get((kind, attach_type), ("", _FUNC))
         found = self.find(prefix + name, wanted)
         if found is None:
             raise BtfError(f"this kernel has no {_KINDS.get(attach_type, 'function')} {name!r} to attach to",
@@ -99,10 +105,10 @@ class KernelTypes:
 
 
 _TARGETS = {
-    (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP): ("btf_trace_", Kind.TYPEDEF),
-    (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_ITER): ("bpf_iter_", Kind.FUNC),
-    (B.BPF_PROG_TYPE_LSM, B.BPF_LSM_MAC): ("bpf_lsm_", Kind.FUNC),
-    (B.BPF_PROG_TYPE_LSM, B.BPF_LSM_CGROUP): ("bpf_lsm_", Kind.FUNC),
+    (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP): ("btf_trace_", _TYPEDEF),
+    (B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_ITER): ("bpf_iter_", _FUNC),
+    (B.BPF_PROG_TYPE_LSM, B.BPF_LSM_MAC): ("bpf_lsm_", _FUNC),
+    (B.BPF_PROG_TYPE_LSM, B.BPF_LSM_CGROUP): ("bpf_lsm_", _FUNC),
 }
 _KINDS = {B.BPF_TRACE_RAW_TP: "tracepoint", B.BPF_TRACE_ITER: "iterator", B.BPF_LSM_MAC: "security hook"}
 

@@ -6,7 +6,7 @@ lines of their own, source lines as comments, the cause last, then `processed N 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright.kernel.registers import describe
 

@@ -1,9 +1,9 @@
 """The builder: IR of one function, with structured branches. It implements spec.dialect.Builder."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bpfwright._typing import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.spec.dialect import Value

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from enum import IntEnum
-from typing import Any, NoReturn
+from bpfwright._typing import Any, NoReturn
 
 from bpfwright.errors import UsageError
 from bpfwright.lang import tree as t

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.errors import UsageError
 from bpfwright.lang.scope import MISSING, Scope

@@ -5,10 +5,8 @@ reading a syntax tree.
 """
 from __future__ import annotations
 
-import linecache
-from enum import IntEnum
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright import _cache
 from bpfwright.lang.scope import Scope
@@ -16,7 +14,7 @@ from bpfwright.lang.source import source_of
 from bpfwright.spec.map import MapDeclaration
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import CType
+from bpfwright.types.ctype import CType, is_int_enum
 from bpfwright.types.structs import Struct
 
 __all__ = ["Captures"]
@@ -50,7 +48,6 @@ class Captures:
         if id(function) in self._seen:
             return
         self._seen.add(id(function))
-        linecache.checkcache(function.__code__.co_filename)
         source = source_of(function)
         self._note("function", function.__qualname__, source.file, source.first, source.text)
         scope = Scope(function)
@@ -154,7 +151,7 @@ class Captures:
             return
         self._seen.add(id(cls))
         self._note("class", name, cls.__module__, cls.__qualname__)
-        if issubclass(cls, IntEnum):
+        if is_int_enum(cls):
             self._note("members", [(m.name, m.value) for m in cls])
         elif hasattr(cls, "__event__"):
             self._note("event", cls.__event__, sorted((n, str(t)) for n, t in cls.__own__.items()))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import Any, NoReturn
+from bpfwright._typing import Any, NoReturn
 
 from bpfwright.errors import UsageError
 from bpfwright.lang import flow as f

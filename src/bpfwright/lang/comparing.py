@@ -1,7 +1,7 @@
 """Equality of values in memory, arithmetic, and kernel structs: what expressions are built of."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang.build import Builder

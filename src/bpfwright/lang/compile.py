@@ -1,38 +1,41 @@
 """Programs to one object file: captured, looked up in the cache, or checked, lowered, emitted and sent to LLVM."""
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import re
-from typing import Any
+from bpfwright._typing import Any, Callable
 
 from bpfwright import _cache, _llvm
 from bpfwright.errors import CompileError, CompilerCrash, UsageError
 from bpfwright.lang.capture import Captures
 from bpfwright.lang.target import Target
+from bpfwright.spec.freezing import freeze, thaw
+from bpfwright.spec.objects import ObjectSpec
 from bpfwright.spec.program import Program
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
 
 __all__ = ["Compiled", "compile_programs", "llvm_text"]
 
-FORMAT = 1  # of what is cached
-_PLACE = re.compile(r"error: (.+?):(\d+):(\d+): in function")
-_ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types")
+FORMAT = 2  # of what is cached
+_MARSHAL = 4  # its format that every Python since 3.4 reads
+_ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types", "objfile", "formats/elf",
+          "formats/btf")
 
 
 class Compiled:
     """An object file and what its names stand for on the Python side.
 
     `maps`: declarations by their name in the object; `shared`: (struct, offset in the shared data); `lost`: offsets
-    of the counters by map name; `logs`: forms of log lines; `config`: members and their offsets.
+    of the counters by map name; `logs`: forms of log lines; `object`: the ELF file as its reader gave it.
     """
 
-    __slots__ = ("elf", "logs", "lost", "maps", "programs", "shared")
+    __slots__ = ("elf", "logs", "lost", "maps", "object", "programs", "shared")
 
     def __init__(self, elf: bytes, programs: dict[str, str], maps: dict[str, Any], shared: list[tuple[Any, int]],
-                 lost: dict[str, int], logs: list[Any]) -> None:
+                 lost: dict[str, int], logs: list[Any], object: ObjectSpec | None) -> None:
         self.elf = elf
+        self.object = object
         self.programs = programs
         self.maps = maps
         self.shared = shared
@@ -41,8 +44,12 @@ class Compiled:
 
 
 def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
-                     config: dict[type[Config], Config] | None = None, *, cached: bool = True) -> Compiled:
-    """Compile programs into one object. Raises CompileError with line and caret."""
+                     config: dict[type[Config], Config] | None = None, *, cached: bool = True,
+                     reader: Callable[[bytes], ObjectSpec] | None = None) -> Compiled:
+    """Compile programs into one object. Raises CompileError with line and caret.
+
+    `reader` turns the file into what a machine loads; that is kept beside the file.
+    """
     captures = Captures([program.function for program in programs])
     captures.configs.update(config or {})
     cache = _cache.default()
@@ -52,7 +59,7 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
                           f"{sorted((k, repr(v)) for k, v in p.options.items())}" for p in programs)
         configs = "\n".join(sorted(repr(c) for c in captures.configs.values()))
         key = captures.digest(str(FORMAT), hooks, configs, repr((target.cpu, sorted(target.features), target.opt)),
-                              _version(), _llvm.version())
+                              _version(), _llvm.version(), "read" if reader else "")
         found = cache.get(key)
         if found is not None:
             return _thaw(found, captures)
@@ -66,7 +73,7 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
         "lost": unit.lost,
         "logs": unit.logs,
     }
-    frozen = json.dumps(facts).encode() + b"\0" + elf
+    frozen = marshal.dumps((facts, elf, freeze(reader(elf)) if reader else None), _MARSHAL)
     if cached:
         cache.put(key, frozen)
     return _thaw(frozen, captures)
@@ -91,11 +98,10 @@ def _version() -> str:
 
 
 def _thaw(frozen: bytes, captures: Captures) -> Compiled:
-    head, _, elf = frozen.partition(b"\0")
-    facts = json.loads(head)
+    facts, elf, parts = marshal.loads(frozen)  # private to this user, and whole: see _cache
     objects = captures.objects
     return Compiled(elf, facts["programs"], {name: objects[i] for name, i in facts["maps"].items()},
-                    [(objects[i], offset) for i, offset in facts["shared"]], facts["lost"], facts["logs"])
+                    [(objects[i], offset) for i, offset in facts["shared"]], facts["lost"], facts["logs"], thaw(parts))
 
 
 def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures) -> tuple[Any, dict[str, str]]:
@@ -161,8 +167,9 @@ def _assemble(text: str, target: Target, programs: list[Program[Any, Any, Any]])
     try:
         return _llvm.compile_bpf(text, cpu=target.cpu, opt=target.opt)
     except CompilerCrash as crash:
+        import re
         said = crash.diagnostics
-        place = _PLACE.search(said)
+        place = re.search(r"error: (.+?):(\d+):(\d+): in function", said)
         if "stack limit" in said and place is not None:
             file, line, column = place[1], int(place[2]), max(0, int(place[3]) - 1)
             import linecache

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from bpfwright._typing import Sequence
+from bpfwright._typing import Any, NamedTuple
 
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer)

@@ -9,7 +9,7 @@ Which look-ups can wait until they are first tested, so that tests before them s
 """
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import tree as t
 from bpfwright.lang.scope import assignments, mentioned

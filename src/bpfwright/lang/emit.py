@@ -1,8 +1,8 @@
 """IR to LLVM's text, with everything that becomes BTF. It knows no syntax tree."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from bpfwright._typing import Callable
+from bpfwright._typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang.debuginfo import Metadata, quote

@@ -1,7 +1,7 @@
 """What a `with` enters and a `for` walks."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import builtin
 from bpfwright.lang import tree as t

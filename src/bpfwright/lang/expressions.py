@@ -1,9 +1,9 @@
 """Expressions to IR. Values that live in memory are built where they are wanted, if that is known."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from contextlib import contextmanager
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t

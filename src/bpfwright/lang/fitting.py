@@ -1,7 +1,7 @@
 """Which values can be stored as which types."""
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from bpfwright._typing import Any, NoReturn
 
 from bpfwright.errors import UsageError
 from bpfwright.spec.meaning import (Boolean, Constant, Integer, KernelObject, Meaning, Optional, Reference, TupleOf,

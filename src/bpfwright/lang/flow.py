@@ -1,7 +1,7 @@
 """What is known of each local variable at a point of the program, and what a test adds to it."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import tree as t
 from bpfwright.lang.numbers import widen

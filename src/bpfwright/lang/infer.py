@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from types import FunctionType, ModuleType
-from typing import Any, NoReturn
+from bpfwright._typing import Any, NoReturn
 
 from bpfwright.errors import UsageError
 from bpfwright.lang import builtin

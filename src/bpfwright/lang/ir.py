@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from bpfwright._typing import Iterator
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import FormatError
 

@@ -1,9 +1,9 @@
 """`for` loops to IR: unrolled, counted, by an open-coded iterator, or as a callback that the kernel calls."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from contextlib import contextmanager
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t

@@ -1,7 +1,7 @@
 """The checked tree to IR: one pass that only reads what `check` found out."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t

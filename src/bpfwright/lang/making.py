@@ -1,8 +1,8 @@
 """Records made in place, functions inlined or called."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from bpfwright._typing import Callable
+from bpfwright._typing import Any
 
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import part_types

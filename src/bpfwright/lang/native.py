@@ -1,9 +1,9 @@
 """The dialect's second target: a pure function as native code of this process, called through ctypes."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from bpfwright._typing import Callable
 from types import FunctionType
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright import _llvm
 from bpfwright._native import load_native

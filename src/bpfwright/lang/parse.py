@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from typing import Any, NoReturn
+from bpfwright._typing import Callable
+from bpfwright._typing import Any, NoReturn
 
 from bpfwright.lang import tree as t
 from bpfwright.lang.source import Source

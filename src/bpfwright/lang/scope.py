@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from types import FunctionType
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.errors import UsageError
 from bpfwright.lang import tree as t

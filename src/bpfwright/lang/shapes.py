@@ -1,7 +1,7 @@
 """A declared map as the object file describes it."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang.emit import MapShape
 

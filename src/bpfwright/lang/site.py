@@ -1,7 +1,7 @@
 """A use of a declared operation: its arguments by name, in the words of spec.dialect.Site."""
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from bpfwright._typing import Any, NoReturn
 
 from bpfwright.lang import tree as t
 from bpfwright.spec.dialect import Operation, Value

@@ -1,9 +1,8 @@
 """A function's source text, without `inspect`: the lines, where they start, and carets into them."""
 from __future__ import annotations
 
-import linecache
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol
 
 from bpfwright.errors import CompileError
 
@@ -69,12 +68,26 @@ class Source:
 def source_of(function: FunctionType) -> Source:
     """The function's source; CompileError when there is none to read."""
     code = function.__code__
-    lines = linecache.getlines(code.co_filename, function.__globals__)
+    lines = _lines_of(code.co_filename, function.__globals__)
     first = code.co_firstlineno
     if not lines or first > len(lines):
         raise CompileError(f"the source of {function.__qualname__} is not at hand", file=code.co_filename, line=first,
                            cure="Define it in a file, a notebook cell or with linecache filled in.")
     return Source(code.co_filename, first, _block(lines, first - 1, _last_line(code) - 1))
+
+
+def _lines_of(path: str, namespace: dict[str, object]) -> list[str]:
+    """The file's lines as they are now; what is no plain UTF-8 file is left to `linecache`, which loads `re`."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.readlines()
+    except (OSError, ValueError):
+        lines = []
+    if lines and not any("coding" in line for line in lines[:2]):
+        return lines
+    import linecache
+    linecache.checkcache(path)
+    return linecache.getlines(path, namespace)
 
 
 def _last_line(code: CodeType) -> int:

@@ -1,7 +1,7 @@
 """Assignments into memory: members, items, and `op=` that is atomic where CPUs share the memory."""
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright.lang import tree as t
 from bpfwright.lang.entering import Entering

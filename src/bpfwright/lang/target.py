@@ -1,7 +1,7 @@
 """What a program is compiled for: the instruction set, and what the kernel that runs it can do."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 __all__ = ["OLDEST", "Target"]
 

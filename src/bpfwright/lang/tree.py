@@ -5,7 +5,7 @@
 """
 from __future__ import annotations
 
-from typing import Any
+from bpfwright._typing import Any
 
 __all__ = ["Assign", "Attribute", "Augmented", "BoolOp", "Break", "Call", "Case", "Compare", "Conditional", "Constant",
            "Continue", "Discard", "Expression", "For", "Format", "FunctionTree", "If", "Index", "Match", "Name", "Node",

@@ -1,8 +1,8 @@
 """One object file in the making: what its functions share (maps, data, kernel types, subprograms)."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from bpfwright._typing import Callable
+from bpfwright._typing import Any
 
 from bpfwright.errors import UsageError
 from bpfwright.lang import ir, passes

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from bpfwright._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bpfwright.maps.array import Array as Array

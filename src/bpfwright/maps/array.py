@@ -1,8 +1,8 @@
 """Array: values by index, all there from the start."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from bpfwright._typing import Iterator
+from bpfwright._typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from bpfwright.errors import WrongType
 from bpfwright.maps import _shared as s

@@ -1,8 +1,8 @@
 """DevMap and CpuMap: where XDP redirects to."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from bpfwright._typing import Iterator
+from bpfwright._typing import Any, ClassVar
 
 from bpfwright.errors import TargetError
 from bpfwright.maps import _shared as s

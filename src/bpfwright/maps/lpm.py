@@ -1,8 +1,8 @@
 """LpmTrie: the value of the longest prefix that holds an address."""
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import Iterator, MutableMapping
+from bpfwright._typing import Any, ClassVar, Generic, TypeVar
 
 from bpfwright.errors import UsageError
 from bpfwright.maps import _shared as s

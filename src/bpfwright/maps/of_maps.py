@@ -1,8 +1,8 @@
 """Maps of maps: an entry is a map of its own, exchanged in one move."""
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import Iterator, MutableMapping
+from bpfwright._typing import Any, ClassVar, Generic, TypeVar
 
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.maps import _shared as s

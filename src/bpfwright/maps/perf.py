@@ -1,7 +1,7 @@
 """PerfEventArray: records by a buffer of each CPU's own, for kernels without ring buffers."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX

@@ -1,7 +1,7 @@
 """ProgArray: programs that call one another without coming back (tail calls)."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bpfwright.errors import SessionError, WrongType
 from bpfwright.maps import _shared as s

@@ -1,7 +1,7 @@
 """Queue, Stack and Bloom: maps without keys."""
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import Any, ClassVar, Generic, TypeVar
 
 from bpfwright.maps import _shared as s
 from bpfwright.spec.dialect import Operation, Value

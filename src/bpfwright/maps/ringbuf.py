@@ -1,8 +1,7 @@
 """RingBuf: records from all CPUs to user space, in order."""
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.maps import _shared as s
@@ -92,6 +91,8 @@ class RingBuf(MapDeclaration, Generic[V]):
         return None
 
     if TYPE_CHECKING:
+        from contextlib import AbstractContextManager
+
         def reserve(self) -> AbstractContextManager[V | None]: ...
         def emit(self, record: V) -> bool: ...
 

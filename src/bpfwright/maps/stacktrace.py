@@ -1,8 +1,8 @@
 """StackTrace: call stacks, kept once each."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from bpfwright._typing import Iterator
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
 
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX

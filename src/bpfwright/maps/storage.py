@@ -1,7 +1,7 @@
 """TaskStorage and SkStorage: a value that lives with a task or socket, and dies with it."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bpfwright.maps import _shared as s
 from bpfwright.spec.dialect import Operation, Value

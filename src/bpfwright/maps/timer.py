@@ -1,8 +1,8 @@
 """Timer: a field of a map's value that calls a function later."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import NOTHING, Meaning, Reference, meaning_of

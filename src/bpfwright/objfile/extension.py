@@ -1,7 +1,7 @@
 """Reads .BTF.ext: which BTF type a function has, which source line an instruction, and its CO-RE relocations."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from struct import Struct
 
 from bpfwright.errors import BtfError

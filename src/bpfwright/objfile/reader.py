@@ -1,7 +1,7 @@
 """From the bytes of an object file to an ObjectSpec: functions, programs, maps, externs, type information."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bpfwright._typing import Mapping
 from struct import Struct, unpack_from
 
 from bpfwright.errors import BtfError, ElfError, RelocationError

@@ -1,7 +1,7 @@
 """What a section's name says about the program in it: the table of ELF section names that C authors use."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 

@@ -6,12 +6,13 @@ knows the compiler.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, NoReturn, Protocol
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, NoReturn, Protocol
 
 from bpfwright.spec.meaning import Meaning
 from bpfwright.types.ctype import CType
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 __all__ = ["Builder", "Loop", "Operation", "Property", "Scope", "Site", "Value", "operation_of"]
 

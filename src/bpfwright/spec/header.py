@@ -7,8 +7,8 @@ attributes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, overload
+from bpfwright._typing import Callable, Iterable, Sequence
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, overload
 
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import BitsType, CType, Int, caller_namespaces, ctype_of, defining_frame, own_annotations

@@ -1,8 +1,8 @@
 """The protocols that hooks are handed: a machine, what it loaded, and the links that it makes."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, Self, TypeVar
+from bpfwright._typing import Mapping
+from bpfwright._typing import Protocol, Self, TypeVar
 
 from bpfwright.spec.objects import MapSpec, ObjectSpec, ProgramSpec
 

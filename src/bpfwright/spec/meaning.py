@@ -5,11 +5,13 @@ narrower than 64 bits never overflow, and only what leaves both i64 and u64 wrap
 """
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Any
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright.types.ctype import (AddressType, BitsType, Bool, CharArray, CType, EnumType, Int, Pointer,
                                    RecordType, UserPointer)
+
+if TYPE_CHECKING:
+    from enum import IntEnum
 
 __all__ = ["BOOLEAN", "I64", "NOTHING", "U16", "U32", "U64", "U8", "Boolean", "Constant", "ContextOf", "InnerMap",
            "Integer", "KernelObject", "Meaning", "Nothing", "OneOf", "Optional", "Reference", "TupleOf", "UserAddress",

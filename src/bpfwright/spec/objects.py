@@ -4,7 +4,7 @@
 """
 from __future__ import annotations
 
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 __all__ = ["Extern", "FuncInfo", "CoreRelocation", "Function", "LineInfo", "MapSpec", "ObjectSpec", "ProgramSpec",
            "Relocation"]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Value

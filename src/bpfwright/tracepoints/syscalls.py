@@ -5,7 +5,6 @@ What there is stands in syscalls.pyi; a class is made when it is first asked for
 from __future__ import annotations
 
 import os
-import re
 
 _PATH = os.path.join(os.path.dirname(__file__), "syscalls.pyi")
 _text = ""
@@ -32,5 +31,6 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    import re
     with open(_PATH, encoding="utf-8") as file:
         return re.findall(r"^class (\w+)", file.read(), re.MULTILINE)

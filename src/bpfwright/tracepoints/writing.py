@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from bpfwright._typing import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from keyword import iskeyword
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import FormatError, PrivilegeError, TargetError
 from bpfwright.formats.btf import Btf

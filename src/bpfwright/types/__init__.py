@@ -1,9 +1,9 @@
 """C types: what stands in annotations on both sides. To a checker a scalar IS int, a char array IS str, ptr[T] IS T."""
 from __future__ import annotations
 
-from typing import Literal as L
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
-from collections.abc import MutableSequence
+from bpfwright._typing import Literal as L
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
+from bpfwright._typing import MutableSequence
 
 from bpfwright.types.cells import Atomic, SpinLock, is_shared, shared
 from bpfwright.types.config import Config
@@ -16,6 +16,7 @@ __all__ = ["Atomic", "CUnion", "Config", "KernelStruct", "L", "SpinLock", "Struc
            "u64", "u8"]
 
 if TYPE_CHECKING:
+    from typing import TypeAlias  # checkers know it by this import only
     from typing_extensions import TypeAliasType
 
     u8: TypeAlias = int

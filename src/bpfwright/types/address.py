@@ -1,7 +1,7 @@
 """Addresses and networks: bytes in packet order, text on the outside."""
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from bpfwright._typing import Any, ClassVar, Generic, Self, TypeVar
 
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import AddressType

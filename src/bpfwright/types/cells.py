@@ -1,7 +1,7 @@
 """Memory that CPUs share: atomics, locks, and `shared` structs."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bpfwright.errors import SessionError, UsageError
 from bpfwright.types.ctype import AtomicType, CType, Int, Memory, Opaque, ctype_of

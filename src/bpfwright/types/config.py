@@ -1,7 +1,7 @@
 """Config: values that are set before load and constant for the verifier, so that dead branches vanish."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
 
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import CType, caller_namespaces, ctype_of, defining_frame, own_annotations

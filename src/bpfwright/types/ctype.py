@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import struct as _struct
 import sys
-from collections.abc import Iterator, MutableSequence, Sequence
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from bpfwright._typing import Iterator, MutableSequence, Sequence
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright.errors import UsageError, WrongType
 
 if TYPE_CHECKING:
+    from enum import IntEnum
     from types import FrameType
 
 __all__ = ["AddressType", "ArrayType", "ArrayView", "AtomicType", "BitsType", "Bool", "CType", "CharArray", "EnumType",
            "Int", "Maybe", "Memory", "Opaque", "Pointer", "RecordType", "UserPointer", "ctype_of", "evaluate",
-           "own_annotations"]
+           "is_int_enum", "own_annotations"]
 
 Memory = Any  # bytes, bytearray, memoryview or mmap: whatever struct.unpack_from takes
 
@@ -452,8 +452,7 @@ class Maybe:
 
 def length_of(size: object) -> int:
     """The number in `L[n]`, or a bare int."""
-    if get_origin(size) is Literal:
-        size = get_args(size)[0]
+    size = getattr(size, "__args__", (size,))[0]
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise UsageError(f"a size must be a positive integer, not {size!r}", cure="Write L[16].")
     return size
@@ -495,19 +494,26 @@ def ctype_of(annotation: object, namespace: object = None) -> CType:
         if known is None:
             known = _CACHE[annotation] = _class_type(annotation)
         return known
-    maker = getattr(get_origin(annotation), "__ctype__", None) or getattr(annotation, "__ctype__", None)
+    origin = getattr(annotation, "__origin__", None)
+    maker = getattr(origin, "__ctype__", None) or getattr(annotation, "__ctype__", None)
     if maker is not None:
-        made: CType = maker(*get_args(annotation)) if get_origin(annotation) else maker()
+        made: CType = maker(*annotation.__args__) if origin else maker()  # type: ignore[attr-defined]
         return made
-    if get_origin(annotation) is Union:
+    if str(origin) == "typing.Union":
         raise UsageError(f"{annotation!r} cannot be a field: what may be missing has no fixed place in memory")
     raise UsageError(f"{annotation!r} is not a C type", cure="Use u8..u64, char[L[n]], array[T, L[n]], a Struct ...")
+
+
+def is_int_enum(cls: type[Any]) -> bool:
+    """Whether `cls` is an IntEnum; where `enum` was never imported, nothing is."""
+    enum = sys.modules.get("enum")
+    return enum is not None and issubclass(cls, enum.IntEnum)
 
 
 def _class_type(cls: type[Any]) -> CType:
     if hasattr(cls, "__layout__"):
         return RecordType(cls)
-    if issubclass(cls, IntEnum):
+    if is_int_enum(cls):
         return EnumType(cls)
     if cls is bool:
         return Bool()

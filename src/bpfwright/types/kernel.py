@@ -1,7 +1,7 @@
 """KernelStruct: a partial picture of a kernel type; CO-RE finds the fields on the kernel that runs."""
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from bpfwright._typing import Any, ClassVar
 
 from bpfwright.errors import UsageError
 from bpfwright.types.ctype import CType, caller_namespaces, ctype_of, defining_frame, own_annotations

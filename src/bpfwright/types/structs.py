@@ -1,7 +1,7 @@
 """Struct and CUnion: C layout, natural alignment, views over memory that both sides share."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import (BitsType, CType, Memory, Opaque, RecordType, caller_namespaces, ctype_of,

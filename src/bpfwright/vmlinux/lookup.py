@@ -8,7 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from typing import Any
+from bpfwright._typing import Any
 
 from bpfwright import types as _types
 from bpfwright.errors import BtfError, TargetError, UsageError

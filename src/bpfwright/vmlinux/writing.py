@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from bpfwright._typing import Callable, Iterable
 from keyword import iskeyword
 from textwrap import fill
 

@@ -7,7 +7,7 @@ how long write() takes. All of it is Python, from this one process.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright._host import now_ns, sleep_s
 

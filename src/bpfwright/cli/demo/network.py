@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from typing import Self
+from bpfwright._typing import Self
 
 from bpfwright._host import Process
 from bpfwright.kernel.namespace import NetworkNamespace

@@ -5,8 +5,8 @@ are found by name and through anonymous members, and types need to agree in kind
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from bpfwright._typing import Iterator
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import BtfError, RelocationError
 from bpfwright.formats.btf.reader import Btf, Kind

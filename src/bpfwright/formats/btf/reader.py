@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import BtfError
 

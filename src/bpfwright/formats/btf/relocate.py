@@ -5,9 +5,9 @@ only if it can be reached, and `Relocator.poisoned` then says why.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bpfwright._typing import Callable, Iterable
 from struct import Struct
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright.errors import RelocationError

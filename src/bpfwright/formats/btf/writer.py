@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from bpfwright._typing import Sequence
 from struct import pack
 
 from bpfwright.errors import BtfError

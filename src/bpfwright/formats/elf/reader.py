@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from struct import Struct, error as struct_error
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 from bpfwright.errors import ElfError
 

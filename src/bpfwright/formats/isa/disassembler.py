@@ -1,7 +1,7 @@
 """Instructions as text, in the spelling that the kernel's log and LLVM share."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bpfwright._typing import Iterator
 
 from bpfwright._abi.helpers import HELPER_NAMES
 from bpfwright.errors import FormatError

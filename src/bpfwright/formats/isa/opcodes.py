@@ -5,7 +5,7 @@ signed division and moves with sign extension (offset), atomics (immediate), loa
 """
 from __future__ import annotations
 
-from typing import NamedTuple
+from bpfwright._typing import NamedTuple
 
 __all__ = ["ATOMICS", "OPCODES", "Opcode"]
 
