@@ -7,7 +7,7 @@ from struct import pack
 from bpfwright._abi import bpf as B
 from bpfwright.errors import BtfError, NotSupported, RelocationError
 from bpfwright.formats.btf import Btf, Kind
-from bpfwright.kernel.linker import Reference
+from bpfwright.spec.linking import Reference
 from bpfwright.kernel.types import KernelTypes
 from bpfwright.spec.objects import Extern, MapSpec, ObjectSpec
 

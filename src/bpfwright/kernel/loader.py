@@ -11,7 +11,7 @@ from bpfwright._abi import bpf as B
 from bpfwright.errors import FormatError, KernelError, RelocationError, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import possible_cpus
-from bpfwright.kernel.linker import Linked, Reference, link, reachable
+from bpfwright.spec.linking import Linked, Reference, link, reachable
 from bpfwright.kernel.map import KernelMap, descriptor_value
 from bpfwright.kernel.program import KernelProgram
 from bpfwright.kernel.typeload import function_type, load_types
@@ -266,7 +266,7 @@ class Loader:
         fd, text = _logged(attributes, 4) if failure.errno == errno.E2BIG else (-1, "")
         if fd < 0 and "too large" not in text and "too complex" not in text:
             fd, text = _logged(attributes, 1)
-        if fd < 0 and failure.errno != errno.E2BIG and _silent(text):
+        if fd < 0 and text and failure.errno != errno.E2BIG and _silent(text):
             # Kernels before 5.14 keep what they knew of registers for level 2.
             fd, detailed = _logged(attributes, 2)
             text = detailed if "\nprocessed " in detailed else text

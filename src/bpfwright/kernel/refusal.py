@@ -7,7 +7,7 @@ import re
 from bpfwright.formats.btf.relocate import POISON
 from bpfwright.errors import BpfwrightError, KernelError, VerifierError
 from bpfwright.kernel.cures import cure_for
-from bpfwright.kernel.linker import Linked
+from bpfwright.spec.linking import Linked
 from bpfwright.kernel.verifier_log import Verdict, parse
 from bpfwright.spec.objects import Function, LineInfo, ProgramSpec
 
