@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from bpfwright._typing import Any
 
+from bpfwright._typing import Any
 from bpfwright.errors import CacheError
 
 __all__ = ["Cache", "default", "hasher", "key_of"]

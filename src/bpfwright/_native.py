@@ -9,9 +9,8 @@ import ctypes
 import mmap
 import struct
 import sys
-from bpfwright._typing import Callable
-from bpfwright._typing import Any, NamedTuple, Self
 
+from bpfwright._typing import Any, Callable, NamedTuple, Self
 from bpfwright.errors import ElfError, KernelError, NotSupported, UsageError
 
 __all__ = ["NativeCode", "load_native", "memory_at"]

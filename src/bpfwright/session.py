@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import os
 from _weakref import ref
-from bpfwright._typing import Callable, Iterable
 from types import TracebackType
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from bpfwright import _cache, _llvm
 from bpfwright._host import now_ns, sleep_s
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Self, TypeVar, overload
 from bpfwright.errors import SessionError, UsageError
 from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine
 from bpfwright.spec.map import Binding, MapDeclaration

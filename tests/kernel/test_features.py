@@ -80,7 +80,7 @@ def test_listing_programs_maps_and_links_with_their_cost() -> None:
 def test_without_privilege_the_missing_capability_is_named() -> None:
     import subprocess
     import sys
-    code = ("import os\nfrom bpfwright.kernel import Kernel, explain, features\n"
+    code = ("import os\nfrom bpfwright.kernel import Kernel, explain, features, refusal\n"
             "from bpfwright.errors import PrivilegeError\nfrom tests.kernel.programs import constant\n"
             "Kernel().load(constant(2, 6, 37)).close(); __import__('codecs').lookup('ascii')\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

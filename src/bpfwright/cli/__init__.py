@@ -9,8 +9,8 @@ options, `run(chosen)` does it and gives the exit code. Data goes to stdout, eve
 from __future__ import annotations
 
 import sys
-from bpfwright._typing import Sequence
-from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol
+
+from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol, Sequence
 
 if TYPE_CHECKING:
     import argparse

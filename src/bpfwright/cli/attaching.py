@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import argparse
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import TYPE_CHECKING, Callable
 from bpfwright.errors import UsageError
 from bpfwright.spec.machine import Link, LoadedProgram
 

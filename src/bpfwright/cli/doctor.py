@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from bpfwright._typing import Callable, Iterator
 from functools import partial
-from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Callable, Iterator, NamedTuple
 from bpfwright.cli.output import Cell, Column, add_options, destination, write
 from bpfwright.errors import BpfwrightError, KernelError
 from bpfwright.kernel import mounts, perf

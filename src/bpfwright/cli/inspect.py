@@ -5,9 +5,8 @@ Nothing is loaded and no privilege is needed. --only chooses parts; naming progr
 from __future__ import annotations
 
 import argparse
-from bpfwright._typing import Iterator
-from bpfwright._typing import TextIO
 
+from bpfwright._typing import Iterator, TextIO
 from bpfwright.cli import listing
 from bpfwright.cli.names import kernel_names
 from bpfwright.cli.output import Cell, Column, add_options, destination, write

@@ -7,11 +7,10 @@ from __future__ import annotations
 import _socket  # socket itself takes 3 ms
 import errno
 import os
-from bpfwright._typing import Callable, Iterator
 from struct import pack_into, unpack_from
-from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Callable, Iterator, NamedTuple
 from bpfwright.cli.names import attach_names, kernel_names
 from bpfwright.errors import BpfwrightError, KernelError
 from bpfwright.kernel import sys

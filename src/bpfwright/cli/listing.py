@@ -1,9 +1,7 @@
 """A function's instructions as text, with the source line that each came from and what each refers to."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import NamedTuple
-
+from bpfwright._typing import Iterator, NamedTuple
 from bpfwright.formats.isa import disassemble
 from bpfwright.spec.objects import CoreRelocation, Function, LineInfo, Relocation
 

@@ -9,10 +9,9 @@ import argparse
 import os
 import signal
 import sys
-from bpfwright._typing import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from bpfwright._typing import TYPE_CHECKING
 
+from bpfwright._typing import TYPE_CHECKING, Callable, Iterator
 from bpfwright.cli import attaching
 from bpfwright.cli.inspect import read_object
 from bpfwright.cli.names import kernel_names

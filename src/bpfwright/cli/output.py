@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import sys
-from bpfwright._typing import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from bpfwright._typing import TYPE_CHECKING, NamedTuple, TextIO
+
+from bpfwright._typing import TYPE_CHECKING, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO
 
 if TYPE_CHECKING:
     import argparse

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
-from bpfwright._typing import cast
 
+from bpfwright._typing import cast
 from bpfwright.cli import VERBS, Verb
 
 __all__ = ["load", "parser", "summary"]

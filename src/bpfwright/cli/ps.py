@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from bpfwright._typing import Iterator
 from contextlib import contextmanager
 
 from bpfwright._host import now_ns, sleep_s
+from bpfwright._typing import Iterator
 from bpfwright.cli import inventory
 from bpfwright.cli.output import Cell, Column, add_options, destination, write
 from bpfwright.errors import KernelError, PrivilegeError

@@ -10,10 +10,9 @@ import argparse
 import os
 import select
 import sys
-from bpfwright._typing import Iterator
-from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright._host import now_ns
+from bpfwright._typing import TYPE_CHECKING, Any, Iterator
 from bpfwright.cli.output import Cell, Column, destination, write
 from bpfwright.cli.sources import programs_of
 from bpfwright.errors import UsageError

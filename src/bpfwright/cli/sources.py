@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 import sys
 from types import ModuleType
-from bpfwright._typing import TYPE_CHECKING, Any
 
+from bpfwright._typing import TYPE_CHECKING, Any
 from bpfwright.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import itertools
-from bpfwright._typing import TYPE_CHECKING, Any
 
+from bpfwright._typing import TYPE_CHECKING, Any
 from bpfwright.events.schema import Column
 
 if TYPE_CHECKING:

@@ -1,9 +1,7 @@
 """Rows of records as columns: a mapping of names to NumPy arrays, and the doors to Arrow and pandas."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator, Mapping
-from bpfwright._typing import TYPE_CHECKING, Any
-
+from bpfwright._typing import TYPE_CHECKING, Any, Iterator, Mapping
 from bpfwright.errors import NotSupported
 from bpfwright.events.ring import Rows
 from bpfwright.events.schema import Column, Schema

@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import Callable
-from bpfwright._typing import NamedTuple
 
 from bpfwright import _cache, _llvm
 from bpfwright._native import load_native
+from bpfwright._typing import Callable, NamedTuple
 from bpfwright.errors import CacheError, CompilerCrash, NotSupported
 
 __all__ = ["Taken", "native"]

@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import struct
-from bpfwright._typing import Iterator, Sequence
-from bpfwright._typing import Protocol
 
 from bpfwright._native import memory_at
+from bpfwright._typing import Iterator, Protocol, Sequence
 from bpfwright.events.ring import Rows, fence
 
 __all__ = ["PerfBuffer", "PerfReader"]

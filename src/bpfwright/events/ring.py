@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from bpfwright._typing import Iterator
-from bpfwright._typing import Any, Protocol
 
 from bpfwright._native import memory_at
+from bpfwright._typing import Any, Iterator, Protocol
 from bpfwright.errors import SessionError
 
 __all__ = ["Ring", "RingReader", "Rows", "fence"]

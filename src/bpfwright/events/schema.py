@@ -1,9 +1,7 @@
 """What the records of a ring look like: the columns of a struct type, nested ones by dotted names."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import Any, NamedTuple
-
+from bpfwright._typing import Any, Iterator, NamedTuple
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer, ctype_of)
 

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import os
 import select
-from bpfwright._typing import AsyncIterator, Callable, Iterator
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from bpfwright._host import now_ns
+from bpfwright._typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Generic, Iterator, Protocol, Self, TypeVar
 from bpfwright.events.schema import Schema
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING
-
 from bpfwright.errors import UsageError
 from bpfwright.spec.header import Header
 from bpfwright.types import address, be16

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING
-
 from bpfwright.errors import UsageError
 from bpfwright.headers.ethernet import Ethernet
 from bpfwright.headers.ipv4 import IPv4

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import Integer, Meaning
 

@@ -1,9 +1,7 @@
 """Helpers that most programs use: time, randomness, log lines, and the marks of subprograms and kfuncs."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any, NoReturn, ParamSpec, TypeVar
-
+from bpfwright._typing import Any, Callable, NoReturn, ParamSpec, TypeVar
 from bpfwright.errors import UsageError
 from bpfwright.helpers._family import operation
 from bpfwright.spec.meaning import U32, U64

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
-
 from bpfwright.errors import InsideOnly
 from bpfwright.helpers._family import number_property
 from bpfwright.spec.dialect import Operation, Property, Value

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from bpfwright.errors import UsageError
 from bpfwright.helpers.basic import inside_only
 from bpfwright.spec.dialect import Operation, Property, Scope, Value

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from bpfwright._typing import TYPE_CHECKING, Any
 
+from bpfwright._typing import TYPE_CHECKING, Any
 from bpfwright.helpers.basic import inside_only
 from bpfwright.spec.dialect import Operation, Scope, Value
 from bpfwright.spec.meaning import BOOLEAN, NOTHING, KernelObject, Meaning, Optional

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (BOOLEAN, Boolean, ContextOf, Integer, KernelObject, Meaning, Optional, UserAddress,

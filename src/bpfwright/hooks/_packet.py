@@ -1,9 +1,7 @@
 """`ctx.find(Header, ...)`: a walk over the headers' own declarations, bounds checked, as one small state machine."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any
-
+from bpfwright._typing import Any, Callable
 from bpfwright.spec.dialect import Loop, Operation, Value
 from bpfwright.spec.header import Header, Link, children_of
 from bpfwright.spec.meaning import Constant, Meaning, OneOf, Optional, Reference

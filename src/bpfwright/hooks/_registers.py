@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import NamedTuple
 from bpfwright.errors import NotSupported
 
 __all__ = ["Registers", "of_this_machine"]

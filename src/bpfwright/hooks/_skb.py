@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.spec.dialect import Property, Value
 from bpfwright.spec.meaning import U32, Integer, Meaning, Optional, meaning_of
 from bpfwright.types.ctype import Int, ctype_of

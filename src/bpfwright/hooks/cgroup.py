@@ -1,10 +1,9 @@
 """cgroup hooks: packets and connections of the processes in a cgroup (v2)."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
 from enum import IntEnum
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _skb
 from bpfwright.spec.dialect import Operation, Property, Value

@@ -1,9 +1,7 @@
 """fentry and fexit: a kernel function's entry and exit, arguments typed by BTF, at the cost of a call."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
 from bpfwright.spec.dialect import Operation

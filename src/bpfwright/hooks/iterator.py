@@ -1,9 +1,7 @@
 """Iterators: a program called for every object of a kind, writing records that one read gives back."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import NOTHING, ContextOf, KernelObject, Meaning, Optional, Reference

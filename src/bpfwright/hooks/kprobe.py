@@ -1,9 +1,7 @@
 """kprobes: almost any kernel function, at its entry or return; arguments are untyped registers."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
 from bpfwright.hooks.uprobe import enter_registers

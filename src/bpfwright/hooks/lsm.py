@@ -1,10 +1,9 @@
 """LSM: allow or deny what the kernel is about to do, at its own security hooks."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
 from enum import IntEnum
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
 
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
 from bpfwright.spec.dialect import Operation

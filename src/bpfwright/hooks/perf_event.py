@@ -1,9 +1,7 @@
 """perf events: a program run many times a second on every CPU, for profiles."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _registers
 from bpfwright.spec.dialect import Operation, Property, Value

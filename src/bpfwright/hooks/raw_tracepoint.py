@@ -1,9 +1,7 @@
 """Raw tracepoints: the kernel's own trace events with their arguments as they are passed, typed by BTF."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any, ClassVar, Concatenate
-
+from bpfwright._typing import Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _arguments
 from bpfwright.spec.dialect import Operation

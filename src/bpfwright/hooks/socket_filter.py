@@ -1,9 +1,7 @@
 """Socket filters: which packets a socket sees, and how many bytes of them."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar
 from bpfwright.hooks import _skb
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.header import Header

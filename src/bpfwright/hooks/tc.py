@@ -1,10 +1,9 @@
 """tc: packets of an interface in the stack, coming in and going out."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
 from enum import IntEnum
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar, overload
 from bpfwright.hooks import _packet, _skb
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.header import Header

@@ -1,9 +1,7 @@
 """Tracepoints: the kernel's stable events, each a class of fields; system calls in bulk by one dispatching program."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar, overload
 from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
 from bpfwright.hooks import _registers
 from bpfwright.spec.dialect import Operation, Property, Value

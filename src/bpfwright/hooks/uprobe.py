@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Concatenate
 
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import TargetError, UsageError
 from bpfwright.formats.elf.image import symbol_offset
 from bpfwright.hooks import _arguments, _registers

@@ -1,10 +1,9 @@
 """XDP: packets at the driver, before the stack sees them."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
 from enum import IntEnum
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Protocol, TypeVar, overload
 from bpfwright.errors import UsageError
 from bpfwright.hooks import _packet
 from bpfwright.spec.dialect import Operation, Property, Value

@@ -4,10 +4,10 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-from bpfwright._typing import Sequence
 from struct import pack
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Sequence
 from bpfwright.errors import BpfwrightError, KernelError, NotSupported, TargetError, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.link import BpfLink, UndoLink

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
-from bpfwright._typing import Callable
 from struct import pack
-from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
 from bpfwright._abi.helpers import HELPER_NAMES, HELPERS
+from bpfwright._typing import Callable, NamedTuple
 from bpfwright.errors import BpfwrightError, KernelError
 from bpfwright.formats.isa.instructions import Instruction, encode
 from bpfwright.kernel import sys

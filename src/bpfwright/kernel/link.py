@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from bpfwright._typing import Callable
-from bpfwright._typing import Self
 
+from bpfwright._typing import Callable, Self
 from bpfwright.errors import KernelError, NotSupported
 from bpfwright.kernel import sys
 from bpfwright.spec.machine import LoadedProgram

@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Iterator, NamedTuple
 from bpfwright.errors import KernelError
 from bpfwright.kernel import sys
 

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import errno
 import os
-from bpfwright._typing import Callable, Mapping
 from struct import pack
-from bpfwright._typing import TYPE_CHECKING, Self
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import TYPE_CHECKING, Callable, Mapping, Self
 from bpfwright.errors import FormatError, KernelError, RelocationError, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import possible_cpus

@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import Mapping, Sequence
 from struct import pack
-from bpfwright._typing import TYPE_CHECKING, Self
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import TYPE_CHECKING, Mapping, Self, Sequence
 from bpfwright.errors import KernelError
 from bpfwright.kernel import sys
 from bpfwright.kernel.loader import KernelObject, Loader

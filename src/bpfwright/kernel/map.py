@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import errno
 import os
-from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from bpfwright._typing import Self
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Iterator, Self
 from bpfwright.errors import KernelError, MapFull, SessionError, UsageError, WrongType
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import possible_cpus

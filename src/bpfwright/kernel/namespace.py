@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import Iterator
 from contextlib import contextmanager
-from bpfwright._typing import Self
 
+from bpfwright._typing import Iterator, Self
 from bpfwright.errors import KernelError, TargetError
 from bpfwright.kernel import sys
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from bpfwright._typing import NamedTuple, Self
 
 from bpfwright._abi import netlink as N
+from bpfwright._typing import Iterator, NamedTuple, Self
 from bpfwright.errors import KernelError, TargetError
 
 __all__ = ["Attributes", "Message", "Netlink", "attribute", "interface_index", "nested"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 import errno
 import os
 from struct import unpack_from
-from bpfwright._typing import Self
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Self
 from bpfwright.errors import KernelError, NotSupported, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.sys import RunResult

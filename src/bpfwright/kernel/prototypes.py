@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import NamedTuple
-
 from bpfwright.errors import BtfError
 from bpfwright.formats.btf.reader import Btf, Kind
 from bpfwright.kernel.types import KernelTypes

@@ -4,10 +4,10 @@ from __future__ import annotations
 import fcntl
 import os
 from struct import pack
-from bpfwright._typing import Self
 
 from bpfwright._abi import bpf as B
 from bpfwright._abi import perf as P
+from bpfwright._typing import Self
 from bpfwright.errors import KernelError, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import online_cpus

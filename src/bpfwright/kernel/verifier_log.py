@@ -6,8 +6,8 @@ lines of their own, source lines as comments, the cause last, then `processed N 
 from __future__ import annotations
 
 import re
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import NamedTuple
 from bpfwright.kernel.registers import describe
 
 __all__ = ["Verdict", "parse"]

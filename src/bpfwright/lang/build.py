@@ -1,10 +1,9 @@
 """The builder: IR of one function, with structured branches. It implements spec.dialect.Builder."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable, Iterator
 from contextlib import contextmanager
-from bpfwright._typing import Any
 
+from bpfwright._typing import Any, Callable, Iterator
 from bpfwright.lang import ir
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (BOOLEAN, MAX_I64, Boolean, Constant, Integer, InnerMap, KernelObject, Meaning,

@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import importlib
-from bpfwright._typing import Callable
 from enum import IntEnum
-from bpfwright._typing import Any, NoReturn
 
+from bpfwright._typing import Any, Callable, NoReturn
 from bpfwright.errors import UsageError
 from bpfwright.lang import tree as t
 from bpfwright.lang.numbers import fit

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from types import FunctionType
-from bpfwright._typing import Any
 
+from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.lang.scope import MISSING, Scope
 from bpfwright.spec.dialect import Value

@@ -6,9 +6,9 @@ reading a syntax tree.
 from __future__ import annotations
 
 from types import CodeType, FunctionType, ModuleType
-from bpfwright._typing import Any
 
 from bpfwright import _cache
+from bpfwright._typing import Any
 from bpfwright.lang.scope import Scope
 from bpfwright.lang.source import source_of
 from bpfwright.spec.map import MapDeclaration

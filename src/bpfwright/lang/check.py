@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from types import FunctionType
-from bpfwright._typing import Any, NoReturn
 
+from bpfwright._typing import Any, NoReturn
 from bpfwright.errors import UsageError
 from bpfwright.lang import flow as f
 from bpfwright.lang import tree as t

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.lang import ir
 from bpfwright.lang.build import Builder
 from bpfwright.spec.dialect import Value

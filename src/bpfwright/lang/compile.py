@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import marshal
 import os
-from bpfwright._typing import Any, Callable
 
 from bpfwright import _cache, _llvm
+from bpfwright._typing import Any, Callable
 from bpfwright.errors import CompileError, CompilerCrash, UsageError
 from bpfwright.lang.capture import Captures
 from bpfwright.lang.target import Target

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import os
-from bpfwright._typing import Sequence
-from bpfwright._typing import Any, NamedTuple
 
+from bpfwright._typing import Any, NamedTuple, Sequence
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer)
 

@@ -10,7 +10,6 @@ Which look-ups can wait until they are first tested, so that tests before them s
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.lang import tree as t
 from bpfwright.lang.scope import assignments, mentioned
 

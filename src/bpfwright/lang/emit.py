@@ -1,9 +1,7 @@
 """IR to LLVM's text, with everything that becomes BTF. It knows no syntax tree."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any
-
+from bpfwright._typing import Any, Callable
 from bpfwright.lang import ir
 from bpfwright.lang.debuginfo import Metadata, quote
 from bpfwright.types.ctype import CType, Pointer, RecordType

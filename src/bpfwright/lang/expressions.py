@@ -1,10 +1,9 @@
 """Expressions to IR. Values that live in memory are built where they are wanted, if that is known."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
 from contextlib import contextmanager
-from bpfwright._typing import Any
 
+from bpfwright._typing import Any, Iterator
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import is_pointer, part_types

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any, NoReturn
-
 from bpfwright.errors import UsageError
 from bpfwright.spec.meaning import (Boolean, Constant, Integer, KernelObject, Meaning, Optional, Reference, TupleOf,
                                     UserAddress, describe)

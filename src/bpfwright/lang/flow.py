@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.lang import tree as t
 from bpfwright.lang.numbers import widen
 from bpfwright.spec.meaning import (MAX_I64, Boolean, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 from types import FunctionType, ModuleType
-from bpfwright._typing import Any, NoReturn
 
+from bpfwright._typing import Any, NoReturn
 from bpfwright.errors import UsageError
 from bpfwright.lang import builtin
 from bpfwright.lang import flow as f

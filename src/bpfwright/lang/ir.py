@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from bpfwright._typing import Iterator
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import Iterator, NamedTuple
 from bpfwright.errors import FormatError
 
 __all__ = ["OPERATIONS", "Block", "Function", "Module", "Op", "OpKind", "Span", "parse", "render", "verify"]

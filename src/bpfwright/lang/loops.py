@@ -1,10 +1,9 @@
 """`for` loops to IR: unrolled, counted, by an open-coded iterator, or as a callback that the kernel calls."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
 from contextlib import contextmanager
-from bpfwright._typing import Any
 
+from bpfwright._typing import Any, Iterator
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import is_pointer, part_types

@@ -1,9 +1,7 @@
 """Records made in place, functions inlined or called."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any
-
+from bpfwright._typing import Any, Callable
 from bpfwright.lang import tree as t
 from bpfwright.lang.build import part_types
 from bpfwright.lang.comparing import Comparing

@@ -1,12 +1,11 @@
 """The dialect's second target: a pure function as native code of this process, called through ctypes."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
 from types import FunctionType
-from bpfwright._typing import Any
 
 from bpfwright import _llvm
 from bpfwright._native import load_native
+from bpfwright._typing import Any, Callable
 from bpfwright.errors import UsageError
 from bpfwright.lang.capture import Captures
 from bpfwright.lang.check import Checker, Job

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import ast
-from bpfwright._typing import Callable
-from bpfwright._typing import Any, NoReturn
 
+from bpfwright._typing import Any, Callable, NoReturn
 from bpfwright.lang import tree as t
 from bpfwright.lang.source import Source
 

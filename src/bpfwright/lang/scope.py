@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import builtins
-from bpfwright._typing import Iterator
 from types import FunctionType
-from bpfwright._typing import Any
 
+from bpfwright._typing import Any, Iterator
 from bpfwright.errors import UsageError
 from bpfwright.lang import tree as t
 from bpfwright.types.ctype import CType, Maybe, ctype_of

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any
-
 from bpfwright.lang.emit import MapShape
 
 __all__ = ["shape_of"]

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any, NoReturn
-
 from bpfwright.lang import tree as t
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import BOOLEAN, NOTHING, Boolean, Constant, Integer, Meaning, Nothing, describe

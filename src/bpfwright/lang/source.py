@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from types import CodeType, FunctionType
-from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol
 
+from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol
 from bpfwright.errors import CompileError
 
 if TYPE_CHECKING:

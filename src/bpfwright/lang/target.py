@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from bpfwright._typing import NamedTuple
 
+
 __all__ = ["OLDEST", "Target"]
 
 

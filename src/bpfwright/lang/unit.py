@@ -1,9 +1,7 @@
 """One object file in the making: what its functions share (maps, data, kernel types, subprograms)."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any
-
+from bpfwright._typing import Any, Callable
 from bpfwright.errors import UsageError
 from bpfwright.lang import ir, passes
 from bpfwright.lang.build import part_types

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+
 from bpfwright._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -1,9 +1,7 @@
 """What hash-like and array-like map types have in common: operations of the dialect, and bytes in and out."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import Any, NoReturn
-
+from bpfwright._typing import Any, Iterator, NoReturn
 from bpfwright.errors import MapFull
 from bpfwright.spec.dialect import Loop, Operation, Value
 from bpfwright.spec.map import MapDeclaration

@@ -1,9 +1,7 @@
 """Array: values by index, all there from the start."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import Any, ClassVar, Generic, NoReturn, TypeVar
-
+from bpfwright._typing import Any, ClassVar, Generic, Iterator, NoReturn, TypeVar
 from bpfwright.errors import WrongType
 from bpfwright.maps import _shared as s
 from bpfwright.spec.dialect import Operation, Value

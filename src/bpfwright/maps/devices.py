@@ -1,9 +1,7 @@
 """DevMap and CpuMap: where XDP redirects to."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import Any, ClassVar
-
+from bpfwright._typing import Any, ClassVar, Iterator
 from bpfwright.errors import TargetError
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX

@@ -1,10 +1,9 @@
 """Hash and LruHash: the map that answers for any key."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator, MutableMapping
 from itertools import islice
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Iterator, MutableMapping, TypeVar
 from bpfwright.maps import _shared as s
 from bpfwright.spec.dialect import Operation
 

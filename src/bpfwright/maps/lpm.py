@@ -1,9 +1,7 @@
 """LpmTrie: the value of the longest prefix that holds an address."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator, MutableMapping
-from bpfwright._typing import Any, ClassVar, Generic, TypeVar
-
+from bpfwright._typing import Any, ClassVar, Generic, Iterator, MutableMapping, TypeVar
 from bpfwright.errors import UsageError
 from bpfwright.maps import _shared as s
 from bpfwright.spec.dialect import Operation

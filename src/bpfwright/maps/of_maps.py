@@ -1,9 +1,7 @@
 """Maps of maps: an entry is a map of its own, exchanged in one move."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator, MutableMapping
-from bpfwright._typing import Any, ClassVar, Generic, TypeVar
-
+from bpfwright._typing import Any, ClassVar, Generic, Iterator, MutableMapping, TypeVar
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX

@@ -1,9 +1,7 @@
 """Per-CPU maps: every CPU counts for itself, nobody waits."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator, Mapping, Sequence
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
-
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, Iterator, Mapping, Sequence, TypeVar, overload
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX

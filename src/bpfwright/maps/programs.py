@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-
 from bpfwright.errors import SessionError, WrongType
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX

@@ -1,9 +1,7 @@
 """StackTrace: call stacks, kept once each."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar
-
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Iterator
 from bpfwright.maps import _shared as s
 from bpfwright.maps.array import INDEX
 from bpfwright.spec.dialect import Operation, Value

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-
 from bpfwright.maps import _shared as s
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.map import MapDeclaration

@@ -1,9 +1,7 @@
 """Timer: a field of a map's value that calls a function later."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
-
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import NOTHING, Meaning, Reference, meaning_of
 from bpfwright.types.ctype import CType, Opaque

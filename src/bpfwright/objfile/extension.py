@@ -1,9 +1,9 @@
 """Reads .BTF.ext: which BTF type a function has, which source line an instruction, and its CO-RE relocations."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
 from struct import Struct
 
+from bpfwright._typing import Iterator
 from bpfwright.errors import BtfError
 
 __all__ = ["Extension"]

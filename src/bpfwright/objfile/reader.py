@@ -1,9 +1,9 @@
 """From the bytes of an object file to an ObjectSpec: functions, programs, maps, externs, type information."""
 from __future__ import annotations
 
-from bpfwright._typing import Mapping
 from struct import Struct, unpack_from
 
+from bpfwright._typing import Mapping
 from bpfwright.errors import BtfError, ElfError, RelocationError
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.formats.elf import Elf, ElfRelocation, Section

@@ -1,9 +1,8 @@
 """What a section's name says about the program in it: the table of ELF section names that C authors use."""
 from __future__ import annotations
 
-from bpfwright._typing import NamedTuple
-
 from bpfwright._abi import bpf as B
+from bpfwright._typing import NamedTuple
 
 __all__ = ["ROWS", "SectionRow", "section_row"]
 

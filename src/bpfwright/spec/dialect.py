@@ -7,7 +7,6 @@ knows the compiler.
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, NoReturn, Protocol
-
 from bpfwright.spec.meaning import Meaning
 from bpfwright.types.ctype import CType
 

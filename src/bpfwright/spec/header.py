@@ -7,9 +7,9 @@ attributes.
 from __future__ import annotations
 
 import struct
-from bpfwright._typing import Callable, Iterable, Sequence
-from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, overload
 
+from bpfwright._typing import (TYPE_CHECKING, Any, Callable, ClassVar, Generic, Iterable, NamedTuple, Self, Sequence,
+                               TypeVar, overload)
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import BitsType, CType, Int, caller_namespaces, ctype_of, defining_frame, own_annotations
 from bpfwright.types.structs import Field, Layout, Member, Record, put_field

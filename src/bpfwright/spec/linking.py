@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from struct import Struct, pack
-from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import NamedTuple
 from bpfwright.errors import RelocationError
 from bpfwright.spec.objects import Function, LineInfo
 

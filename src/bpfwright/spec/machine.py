@@ -1,9 +1,7 @@
 """The protocols that hooks are handed: a machine, what it loaded, and the links that it makes."""
 from __future__ import annotations
 
-from bpfwright._typing import Mapping
-from bpfwright._typing import Protocol, Self, TypeVar
-
+from bpfwright._typing import Mapping, Protocol, Self, TypeVar
 from bpfwright.spec.objects import MapSpec, ObjectSpec, ProgramSpec
 
 __all__ = ["Link", "LoadedMap", "LoadedObject", "LoadedProgram", "Machine", "TestRun"]

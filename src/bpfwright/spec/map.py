@@ -1,9 +1,7 @@
 """What all map types share: a declaration is a spec; inside a session it answers for the map that the session holds."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable
-from bpfwright._typing import Any, ClassVar, Self, TypeVar
-
+from bpfwright._typing import Any, Callable, ClassVar, Self, TypeVar
 from bpfwright.errors import SessionError, UsageError, WrongType
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.machine import LoadedMap

@@ -6,7 +6,6 @@ narrower than 64 bits never overflow, and only what leaves both i64 and u64 wrap
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any
-
 from bpfwright.types.ctype import (AddressType, BitsType, Bool, CharArray, CType, EnumType, Int, Pointer,
                                    RecordType, UserPointer)
 

@@ -1,9 +1,7 @@
 """Packets: headers and a payload, made with `/`, taken apart by `Packet.parse`."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable, Iterable
-from bpfwright._typing import TypeVar
-
+from bpfwright._typing import Callable, Iterable, TypeVar
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.spec.header import Header, Link, children_of, roots
 

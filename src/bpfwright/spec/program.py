@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from types import FunctionType
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.machine import Link, LoadedProgram, Machine, TestRun

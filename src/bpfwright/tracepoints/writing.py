@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import os
 import re
-from bpfwright._typing import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from keyword import iskeyword
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import Callable, Iterable, Iterator, NamedTuple
 from bpfwright.errors import FormatError, PrivilegeError, TargetError
 from bpfwright.formats.btf import Btf
 from bpfwright.vmlinux.lookup import is_shipped

@@ -1,10 +1,7 @@
 """C types: what stands in annotations on both sides. To a checker a scalar IS int, a char array IS str, ptr[T] IS T."""
 from __future__ import annotations
 
-from bpfwright._typing import Literal as L
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
-from bpfwright._typing import MutableSequence
-
+from bpfwright._typing import TYPE_CHECKING, Any, Generic, Literal as L, MutableSequence, TypeVar
 from bpfwright.types.cells import Atomic, SpinLock, is_shared, shared
 from bpfwright.types.config import Config
 from bpfwright.types.ctype import ArrayType, BitsType, CharArray, Int, Pointer, UserPointer, ctype_of, length_of

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any, ClassVar, Generic, Self, TypeVar
-
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import AddressType
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
-
 from bpfwright.errors import SessionError, UsageError
 from bpfwright.types.ctype import AtomicType, CType, Int, Memory, Opaque, ctype_of
 from bpfwright.types.structs import Struct

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import struct as _struct
 import sys
-from bpfwright._typing import Iterator, MutableSequence, Sequence
-from bpfwright._typing import TYPE_CHECKING, Any
 
+from bpfwright._typing import TYPE_CHECKING, Any, Iterator, MutableSequence, Sequence
 from bpfwright.errors import UsageError, WrongType
 
 if TYPE_CHECKING:

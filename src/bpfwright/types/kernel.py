@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any, ClassVar
-
 from bpfwright.errors import UsageError
 from bpfwright.types.ctype import CType, caller_namespaces, ctype_of, defining_frame, own_annotations
 from bpfwright.types.structs import Layout, lay_out

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
-
 from bpfwright.errors import UsageError, WrongType
 from bpfwright.types.ctype import (BitsType, CType, Memory, Opaque, RecordType, caller_namespaces, ctype_of,
                                    defining_frame, own_annotations)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from bpfwright._typing import Any
 
 from bpfwright import types as _types
+from bpfwright._typing import Any
 from bpfwright.errors import BtfError, TargetError, UsageError
 from bpfwright.types import KernelStruct
 from bpfwright.types.ctype import ArrayType, BitsType, CharArray, Pointer, ctype_of

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import re
-from bpfwright._typing import Callable, Iterable
 from keyword import iskeyword
 from textwrap import fill
 
+from bpfwright._typing import Callable, Iterable
 from bpfwright.errors import BtfError, TargetError
 from bpfwright.formats.btf import Btf, Kind
 

@@ -7,9 +7,9 @@ how long write() takes. All of it is Python, from this one process.
 from __future__ import annotations
 
 import sys
-from bpfwright._typing import TYPE_CHECKING, Any
 
 from bpfwright._host import now_ns, sleep_s
+from bpfwright._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from bpfwright._typing import Self
 
 from bpfwright._host import Process
+from bpfwright._typing import Self
 from bpfwright.kernel.namespace import NetworkNamespace
 from bpfwright.kernel.netlink import Netlink
 

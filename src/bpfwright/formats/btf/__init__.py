@@ -5,7 +5,6 @@ Names beyond the reader are fetched when first used: loading a plain object need
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING
-
 from bpfwright.formats.btf.reader import (
     Array,
     Btf,

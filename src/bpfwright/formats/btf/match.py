@@ -5,9 +5,7 @@ are found by name and through anonymous members, and types need to agree in kind
 """
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-from bpfwright._typing import NamedTuple
-
+from bpfwright._typing import Iterator, NamedTuple
 from bpfwright.errors import BtfError, RelocationError
 from bpfwright.formats.btf.reader import Btf, Kind
 

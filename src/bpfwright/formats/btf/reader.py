@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
-from bpfwright._typing import Iterator
 from struct import pack, unpack_from
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import Iterator, NamedTuple
 from bpfwright.errors import BtfError
 
 __all__ = ["Array", "Btf", "Enumerator", "IntEncoding", "Kind", "Member", "Parameter", "SectionVariable"]

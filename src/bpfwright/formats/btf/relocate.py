@@ -5,11 +5,10 @@ only if it can be reached, and `Relocator.poisoned` then says why.
 """
 from __future__ import annotations
 
-from bpfwright._typing import Callable, Iterable
 from struct import Struct
-from bpfwright._typing import NamedTuple
 
 from bpfwright._abi import bpf as B
+from bpfwright._typing import Callable, Iterable, NamedTuple
 from bpfwright.errors import RelocationError
 from bpfwright.formats.btf.match import (
     Access,

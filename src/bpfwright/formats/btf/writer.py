@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from array import array
-from bpfwright._typing import Sequence
 from struct import pack
 
+from bpfwright._typing import Sequence
 from bpfwright.errors import BtfError
 from bpfwright.formats.btf.reader import Btf, Kind
 

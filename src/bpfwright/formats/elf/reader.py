@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from struct import Struct, error as struct_error
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import NamedTuple
 from bpfwright.errors import ElfError
 
 __all__ = ["EM_BPF", "Elf", "ElfRelocation", "Section", "Symbol"]

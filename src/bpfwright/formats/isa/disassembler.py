@@ -1,9 +1,8 @@
 """Instructions as text, in the spelling that the kernel's log and LLVM share."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterator
-
 from bpfwright._abi.helpers import HELPER_NAMES
+from bpfwright._typing import Iterator
 from bpfwright.errors import FormatError
 from bpfwright.formats.isa.instructions import Instruction, decode
 from bpfwright.formats.isa.opcodes import ATOMICS

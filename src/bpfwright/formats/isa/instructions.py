@@ -1,10 +1,9 @@
 """Instructions as bytes and as values: 8-byte slots of opcode, registers, offset and immediate."""
 from __future__ import annotations
 
-from bpfwright._typing import Iterable, Iterator
 from struct import Struct
-from bpfwright._typing import NamedTuple
 
+from bpfwright._typing import Iterable, Iterator, NamedTuple
 from bpfwright.errors import FormatError
 from bpfwright.formats.isa.opcodes import ATOMICS, OPCODES, Opcode
 
