@@ -15,12 +15,12 @@ from bpfwright.spec.program import Program
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
 
-__all__ = ["Compiled", "compile_programs", "llvm_text"]
+__all__ = ["Compiled", "compiler_version", "compile_programs", "llvm_text"]
 
 FORMAT = 2  # of what is cached
 _MARSHAL = 4  # its format that every Python since 3.4 reads
-_ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types", "objfile", "formats/elf",
-          "formats/btf")
+_ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "maps/stores", "helpers", "headers", "spec", "types",
+          "objfile", "formats/elf", "formats/btf")
 
 
 class Compiled:
@@ -59,7 +59,7 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
                           f"{sorted((k, repr(v)) for k, v in p.options.items())}" for p in programs)
         configs = "\n".join(sorted(repr(c) for c in captures.configs.values()))
         key = captures.digest(str(FORMAT), hooks, configs, repr((target.cpu, sorted(target.features), target.opt)),
-                              _version(), _llvm.version(), "read" if reader else "")
+                              compiler_version(), _llvm.version(), "read" if reader else "")
         found = cache.get(key)
         if found is not None:
             return _thaw(found, captures)
@@ -86,7 +86,7 @@ def llvm_text(programs: list[Program[Any, Any, Any]], target: Target) -> str:
     return text
 
 
-def _version() -> str:
+def compiler_version() -> str:
     """The version, and the newest file of the rooms that make the object: a changed compiler finds nothing cached."""
     from bpfwright._version import __version__
     home = os.path.dirname(os.path.dirname(__file__))

@@ -327,6 +327,30 @@ class FunctionText:
             self.lines.append(f"  call void @llvm.memset.p0.i64(ptr align {align} {self.place(target, at)}, i8 {byte}, "
                               f"i64 {count}, i1 false){self.at}")
 
+    def arena(self, op: ir.Op) -> None:
+        """Where the userspace machine's memory begins; its address stands in the module's own word."""
+        self.emitter.externals.setdefault("arena", "@arena = dso_local global ptr null, align 8")
+        never = self.emitter.debug.node("!{}")
+        self.line(op, f"load ptr, ptr @arena, align 8, !invariant.load !{never}")
+
+    def move(self, op: ir.Op) -> None:
+        to, source, size = op.args
+        self.lines.append(f"  call void @llvm.memcpy.p0.p0.i64(ptr align 1 {self.bare(to)}, ptr align 1 "
+                          f"{self.bare(source)}, {self.value(size)}, i1 false){self.at}")
+
+    def wipe(self, op: ir.Op) -> None:
+        to, byte, size = op.args
+        self.lines.append(f"  call void @llvm.memset.p0.i64(ptr align 1 {self.bare(to)}, {self.value(byte)}, "
+                          f"{self.value(size)}, i1 false){self.at}")
+
+    def differ(self, op: ir.Op) -> None:
+        self.emitter.externals.setdefault("memcmp", "declare i32 @memcmp(ptr, ptr, i64)")
+        left, right, size = op.args
+        found = self.fresh()
+        self.lines.append(f"  {found} = call i32 @memcmp({self.value(left)}, {self.value(right)}, {self.value(size)})"
+                          f"{self.at}")
+        self.line(op, f"icmp ne i32 {found}, 0")
+
     def atomic(self, op: ir.Op) -> None:
         kind, pointer, value = op.args
         fetch = str(kind).startswith("fetch_")
@@ -402,7 +426,8 @@ _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
     "global": FunctionText.named, "select": FunctionText.select, "slot": FunctionText.slot, "load": FunctionText.load,
     "volatile": FunctionText.volatile, "fixed": FunctionText.fixed, "store": FunctionText.store,
     "offset": FunctionText.offset,
-    "index": FunctionText.index, "copy": FunctionText.copy, "fill": FunctionText.fill, "atomic": FunctionText.atomic,
+    "index": FunctionText.index, "arena": FunctionText.arena, "move": FunctionText.move, "wipe": FunctionText.wipe,
+    "differ": FunctionText.differ, "copy": FunctionText.copy, "fill": FunctionText.fill, "atomic": FunctionText.atomic,
     "cmpxchg": FunctionText.cmpxchg, "helper": FunctionText.helper, "kfunc": FunctionText.kfunc,
     "call": FunctionText.call, "core": FunctionText.core, "anchor": FunctionText.anchor,
     "may_goto": FunctionText.may_goto,

@@ -46,6 +46,8 @@ OPERATIONS: dict[str, OpKind] = {
     "store": OpKind("vnvn", "write", "ptr"),
     "offset": OpKind("vn", "pure", "ptr"), "index": OpKind("vvn", "pure", "ptr"),
     "copy": OpKind("vvnnn", "write", "ptr"), "fill": OpKind("vnnn", "write", "ptr"),
+    "arena": OpKind("", "pure"), "move": OpKind("vvv", "call"), "wipe": OpKind("vvv", "call"),
+    "differ": OpKind("vvv", "call"),
     "atomic": OpKind("svv", "call"), "cmpxchg": OpKind("vvv", "call"),
     "helper": OpKind("n*", "call"), "kfunc": OpKind("s*", "call"), "call": OpKind("s*", "call"),
     "function": OpKind("s", "pure"), "global": OpKind("s", "pure"),

@@ -64,7 +64,7 @@ class Loops(Expressions):
             most = 0
         else:
             most = WALKED_LOOP if plan["exact"] else SMALL_LOOP
-        if rounds * self.walked <= most:
+        if rounds * self.walked <= most or self.sink.target.has("any_loop"):
             self.counted(node, plan, start, stop, step, max(rounds, 1))
         elif self.sink.target.has("iter_num"):
             self.iterated(node, plan, start, stop, step)

@@ -1,0 +1,13 @@
+"""How the userspace machine keeps each map type: byte layout and operations in the dialect, one file each.
+
+A store is a module with `KINDS` (numbers of bpf_map_type), `room(key_size, value_size, max_entries, cpus, flags)`
+giving the bytes that it needs behind the header, and functions over addresses:
+
+    create(m)                          the header is filled in: lay out what is behind it
+    lookup(m, key) -> address or 0     of the value that a program sees
+    update(m, key, value, flags) -> 0 or a negative errno
+    delete(m, key) -> 0 or a negative errno
+    next_key(m, key, out) -> 0 or -2   the key after `key` (0: the first) is copied to `out`
+
+They are compiled natively for the JIT and run as Python by the interpreter, on the same bytes.
+"""
