@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bpfwright.helpers import exists as exists, log as log, subprogram as subprogram
     from bpfwright.kernel import Kernel as Kernel
     from bpfwright.session import attach as attach, load as load, run as run
+    from bpfwright.userspace import Userspace as Userspace
     from bpfwright.types import (
         Atomic as Atomic, Config as Config, CUnion as CUnion, L as L, SpinLock as SpinLock, Struct as Struct,
         array as array, be16 as be16, be32 as be32, be64 as be64, bits as bits, char as char, i8 as i8, i16 as i16,
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     )
 
 _FILES = {
-    "exists": "helpers", "log": "helpers", "subprogram": "helpers", "Kernel": "kernel", "attach": "session",
-    "load": "session", "run": "session",
+    "exists": "helpers", "log": "helpers", "subprogram": "helpers", "Kernel": "kernel", "Userspace": "userspace",
+    "attach": "session", "load": "session", "run": "session",
     **dict.fromkeys(("Atomic", "CUnion", "Config", "L", "SpinLock", "Struct", "array", "be16", "be32", "be64", "bits",
                      "char", "i16", "i32", "i64", "i8", "ptr", "shared", "u16", "u32", "u64", "u8"), "types"),
 }

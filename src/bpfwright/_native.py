@@ -13,7 +13,7 @@ import sys
 from bpfwright._typing import Any, Callable, NamedTuple, Self
 from bpfwright.errors import ElfError, KernelError, NotSupported, UsageError
 
-__all__ = ["NativeCode", "load_native", "memory_at"]
+__all__ = ["NativeCode", "address_of", "callback", "load_native", "memory_at"]
 
 _PAGE = mmap.PAGESIZE
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -109,6 +109,10 @@ class NativeCode:
         call: Callable[..., int] = self.function(name, ctypes.c_uint64, *[ctypes.c_uint64] * count)
         return call
 
+    def set_word(self, name: str, value: int) -> None:
+        """Fill in a 64-bit word of its data."""
+        ctypes.c_uint64.from_address(self.address(name)).value = value
+
     def close(self) -> None:
         """Unmap; calling into it afterwards is fatal."""
         if self._memory is not None:
@@ -125,6 +129,17 @@ class NativeCode:
 def memory_at(address: int, size: int) -> memoryview:
     """`size` writable bytes at `address`; whoever gave the address keeps it mapped."""
     return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+
+
+def address_of(memory: mmap.mmap) -> int:
+    """Where a mapping begins; whoever asks keeps it open while the address is used."""
+    return _address_of(memory)
+
+
+def callback(function: Callable[..., int], count: int) -> tuple[int, object]:
+    """An address that native code may call with `count` 64-bit words; the second lives as long as that is so."""
+    made: Any = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * count)(function)
+    return ctypes.cast(made, ctypes.c_void_p).value or 0, made
 
 
 def _library_symbol(name: str) -> int:

@@ -15,6 +15,7 @@
     │  └─ VerifierError          the verifier's rejection on its source line; .log holds all of it
     ├─ NotSupported              this kernel lacks it: what, why, and since which kernel it exists
     ├─ TargetError               an interface, process, symbol or event that is not there (any more)
+    ├─ Fault                     a program of the userspace machine did what no verifier lets pass
     ├─ SessionError              a map or program used outside its session, or in two at once
     ├─ MapFull                   no room for another entry (also an OverflowError)
     └─ CacheError                a cache that another user could have written
@@ -22,7 +23,7 @@
 from __future__ import annotations
 
 __all__ = [
-    "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ElfError", "FormatError",
+    "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ElfError", "Fault", "FormatError",
     "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "SessionError",
     "TargetError", "UsageError", "VerifierError", "WrongType",
 ]
@@ -167,6 +168,26 @@ class NotSupported(BpfwrightError):
 
 class TargetError(BpfwrightError, LookupError):
     """An interface, process, symbol or event that is not there, or not any more."""
+
+
+class Fault(BpfwrightError):
+    """A program of the userspace machine did what no verifier lets pass, and was stopped there.
+
+    `kind` is one of `read`, `write`, `budget`, `depth`, `instruction`, `call`; `instruction` a slot of the linked
+    program; `address` where it reached; `line` the source line, when the object has one.
+    """
+
+    exit_code = 5
+
+    def __init__(self, kind: str, instruction: int, address: int = 0, *, why: str = "", line: object = None) -> None:
+        said = {"read": f"reads memory that is not its own, at {address:#x}",
+                "write": f"writes memory that is not its own, at {address:#x}", "budget": "does not come to an end",
+                "depth": "calls too deep", "instruction": "means nothing", "call": "calls what is not there"}[kind]
+        super().__init__(f"instruction {instruction} {said}", why=why or (str(line) if line else ""))
+        self.kind = kind
+        self.instruction = instruction
+        self.address = address
+        self.line = line
 
 
 class SessionError(BpfwrightError, RuntimeError):

@@ -10,8 +10,8 @@ __all__ = ["OLDEST", "Target"]
 class Target(NamedTuple):
     """`cpu` is LLVM's name (v1 to v4); `features` what the kernel has, by the names of kernel.features.
 
-    Names that the compiler asks for: may_goto, iter_num, bpf_loop, atomics (fetch and exchange), ringbuf; any_loop, where
-    no verifier walks them.
+    Names that the compiler asks for: may_goto, iter_num, bpf_loop, atomics (fetch and exchange), ringbuf; any_loop,
+    where no verifier walks them.
     """
 
     cpu: str = "v3"

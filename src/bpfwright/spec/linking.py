@@ -16,12 +16,13 @@ _SLOT = Struct("=BBhi")
 
 class Reference(NamedTuple):
     """What a relocated instruction is to hold: `source` its pseudo register number, the immediates, `offset` for
-    calls of module kfuncs."""
+    calls of module kfuncs. `plain`: `imm` is an address of 32 bits, to which the place inside is added."""
 
     source: int
     imm: int
     high: int = 0
     offset: int = 0
+    plain: bool = False
 
 
 class Linked(NamedTuple):
@@ -89,8 +90,14 @@ def _patch(insns: bytearray, function: Function, starts: dict[str, int],
             reference = Reference(source, starts[relocation.name] - index - 1)
         else:
             reference = references[relocation.kind, relocation.name]
-        high = reference.high + relocation.offset
+        imm, high = reference.imm, reference.high + relocation.offset
+        if reference.plain:
+            imm, high = _signed(imm + relocation.offset), 0
         _SLOT.pack_into(insns, 8 * index, opcode, registers & 0x0F | reference.source << 4,
-                        reference.offset if opcode == _CALL else offset, reference.imm)
+                        reference.offset if opcode == _CALL else offset, imm)
         if opcode != _CALL:
-            _SLOT.pack_into(insns, 8 * index + 8, 0, 0, 0, high - (1 << 32) if high >= 1 << 31 else high)
+            _SLOT.pack_into(insns, 8 * index + 8, 0, 0, 0, _signed(high))
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value >= 1 << 31 else value

@@ -12,17 +12,22 @@ from bpfwright._typing import Any, Callable
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import BOOLEAN, NOTHING, Integer, Meaning
 
-__all__ = ["bind", "copy", "differ", "fill", "load8", "load16", "load32", "load64", "store8", "store16", "store32",
-           "store64"]
+__all__ = ["bind", "copy", "differ", "fill", "load8", "load16", "load32", "load64", "release", "store8", "store16",
+           "store32", "store64"]
 
 _memory: Any = bytearray()
 
 
-def bind(memory: Any) -> Any:
-    """Let the functions below work on `memory` (bytes that `struct` reads and writes); what it was before."""
+def bind(memory: Any) -> None:
+    """Let the functions below work on `memory` (bytes that `struct` reads and writes)."""
     global _memory
-    before, _memory = _memory, memory
-    return before
+    _memory = memory
+
+
+def release(memory: Any) -> None:
+    """Forget `memory`, if that is what they work on."""
+    if _memory is memory:
+        bind(bytearray())
 
 
 def _read_as(letter: str) -> Callable[[int], int]:

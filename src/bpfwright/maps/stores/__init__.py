@@ -11,3 +11,9 @@ giving the bytes that it needs behind the header, and functions over addresses:
 
 They are compiled natively for the JIT and run as Python by the interpreter, on the same bytes.
 """
+from __future__ import annotations
+
+__all__ = ["FILES"]
+
+FILES: dict[int, str] = {1: "hash", 2: "array"}
+"""The file of each bpf_map_type; a test holds it against the files' own `KINDS`."""

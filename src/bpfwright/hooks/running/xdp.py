@@ -1,0 +1,55 @@
+"""XDP: struct xdp_md and a frame of 4,096 bytes with 256 in front of the packet (include/uapi/linux/bpf.h)."""
+from __future__ import annotations
+
+from struct import Struct
+
+from bpfwright.errors import UsageError
+from bpfwright.hooks.running._stage import Memory
+
+__all__ = ["TYPES", "Stage"]
+
+TYPES = (6,)
+_MD = Struct("<6I")
+_BOUNDS = Struct("<II")
+_PRIVATE = 192  # helpers/bodies/packets.py
+_HEADROOM, _FRAME, _TAIL_RESERVED, _SHORTEST = 256, 4096, 320, 14
+
+
+class Stage:
+    """A packet at the driver. `context` bytes are a struct xdp_md, whose ifindex and queue are taken."""
+
+    __slots__ = ("_arena", "_buffer", "_data", "_given", "_room", "context")
+
+    def __init__(self, arena: Memory, data: bytes, context: bytes) -> None:
+        if len(data) < _SHORTEST:
+            raise UsageError("a packet has at least the 14 bytes of its Ethernet header", why=f"{len(data)} bytes")
+        self._arena = arena
+        self._data = data
+        self._given = _MD.unpack(context[:24].ljust(24, b"\0"))
+        self._room = max(_FRAME - _TAIL_RESERVED, _HEADROOM + len(data))
+        self._buffer = arena.allocate(self._room, readable=False, writable=False)
+        self.context = arena.allocate(_PRIVATE + _BOUNDS.size, readable=False, writable=False)
+        arena.allow(self.context, _MD.size, readable=True, writable=True)
+
+    def enter(self) -> None:
+        memory, start = self._arena.memory, self._buffer + _HEADROOM
+        memory[self._buffer:self._buffer + self._room] = bytes(_HEADROOM) + self._data.ljust(
+            self._room - _HEADROOM, b"\0")
+        _, _, _, ifindex, queue, egress = self._given
+        _MD.pack_into(memory, self.context, start, start + len(self._data), start, ifindex or 1, queue, egress)
+        _BOUNDS.pack_into(memory, self.context + _PRIVATE, self._buffer, self._buffer + self._room)
+        self.moved()
+
+    def moved(self) -> None:
+        data, end, meta = _MD.unpack_from(self._arena.memory, self.context)[:3]
+        self._arena.allow(self._buffer, self._room, readable=False, writable=False)
+        self._arena.allow(min(data, meta), end - min(data, meta), readable=True, writable=True)
+
+    def leave(self) -> tuple[bytes, bytes]:
+        memory = self._arena.memory
+        data, end, meta, *rest = _MD.unpack_from(memory, self.context)
+        return bytes(memory[data:end]), _MD.pack(data - meta, end - meta, 0, *rest)
+
+    def close(self) -> None:
+        self._arena.release(self._buffer)
+        self._arena.release(self.context)

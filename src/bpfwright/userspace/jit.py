@@ -1,0 +1,652 @@
+"""Bytecode to LLVM's text to native code of this process.
+
+A verified program runs as it is. Any other has each access checked against the arena's shadow, its depth against the
+stack and its loops against a budget: it stops at the first fault, and cannot reach this process's memory.
+Registers are allocas, which LLVM turns into registers; each basic block of the bytecode is one of LLVM's.
+"""
+from __future__ import annotations
+
+from bpfwright._typing import Callable
+from bpfwright.errors import NotSupported
+from bpfwright.formats.isa.instructions import Instruction
+from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS
+from bpfwright.maps.stores._header import KIND
+from bpfwright.userspace import arena as A
+from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
+
+__all__ = ["KINDS", "MapAt", "translate"]
+
+KINDS = {1: "read", 2: "write", 3: "budget", 4: "depth", 5: "instruction", 6: "call"}
+"""What the number in the machine's page means after a run: a Fault's kind."""
+_READ, _WRITE, _BUDGET, _DEPTH, _NONSENSE, _CALL = 1, 2, 3, 4, 5, 6
+_LARGEST = 200_000  # slots, over all functions
+_MAY_GOTO_BUDGET = 8_388_608
+_ATOMICS = {"add": "add", "or": "or", "and": "and", "xor": "xor"}
+_EXIT, _JA, _JA32, _LDIMM64 = 0x95, 0x05, 0x06, 0x18
+
+MapAt = Callable[[int], str]
+"""The file of the store of the map at an address; empty when there is none."""
+
+
+def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[str], int], helper: Callable[[int], str],
+              probes: frozenset[int] = frozenset(), arena_bits: int = 30, stores: dict[int, str] | None = None) -> str:
+    """The module's text. It defines `enter(ctx, sp, budget)` and `repeat(ctx, sp, budget, times)`.
+
+    `helper` gives the native name of helper or (negative) kernel function numbers, empty for what Python answers;
+    `arguments` how many words a native name takes. The module's words `arena`, `readable` and `writable` are set by
+    whoever loads it. Raises NotSupported for what only the interpreter runs.
+    """
+    return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}).text()
+
+
+class _Module:
+    def __init__(self, code: Code, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
+                 helper: Callable[[int], str], probes: frozenset[int], arena_bits: int, stores: dict[int, str]) -> None:
+        self.code = code
+        self.checked = checked
+        self.map_at = map_at
+        self.arguments = arguments
+        self.helper = helper
+        self.probes = probes
+        self.arena_bits = arena_bits
+        self.stores = stores
+        self.declared: dict[str, int] = {}
+        self.dispatched: dict[str, tuple[str, int]] = {}
+        self.total = 0
+
+    def text(self) -> str:
+        functions = [_Function(self, start).text() for start in self.code.starts]
+        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN]
+        parts += [self._dispatch(name, operation, count) for name, (operation, count) in self.dispatched.items()]
+        parts += [f"declare i64 @{name}({', '.join(['i64'] * count)})" for name, count in self.declared.items()]
+        return "\n".join(parts)
+
+    def name(self, wanted: str) -> str:
+        """A native function, declared."""
+        self.declared.setdefault(wanted, self.arguments(wanted))
+        return wanted
+
+    def dispatch(self, operation: str, count: int) -> str:
+        """A function that looks up the map's type first."""
+        name = f"any_{operation}"
+        self.dispatched[name] = operation, count
+        return name
+
+    def _dispatch(self, name: str, operation: str, count: int) -> str:
+        names = [f"%a{i}" for i in range(count)]
+        shown = ", ".join(f"i64 {n}" for n in names)
+        cases, blocks = [], []
+        for kind, file in self.stores.items():
+            target = f"{file}_{operation}"
+            if self.arguments(target):
+                self.name(target)
+                cases.append(f"i32 {kind}, label %k{kind}")
+                blocks.append(f"k{kind}:\n  %r{kind} = call i64 @{target}({shown})\n  ret i64 %r{kind}")
+        return (f"define internal i64 @{name}({shown}) {{\n  %base = load ptr, ptr @arena\n"
+                f"  %m = and i64 %a0, {(1 << self.arena_bits) - 1}\n"
+                f"  %at = getelementptr i8, ptr %base, i64 %m\n  %p = getelementptr i8, ptr %at, i64 {KIND}\n"
+                f"  %kind = load i32, ptr %p, align 1\n"
+                f"  switch i32 %kind, label %none [{' '.join(cases)}]\n"
+                + "\n".join(blocks) + "\nnone:\n  ret i64 -22\n}")
+
+    def _indirect(self) -> str:
+        """Calls by a function's address: of callbacks, and of callx."""
+        cases = " ".join(f"i64 {FUNCTIONS + start}, label %f{start}" for start in self.code.starts)
+        words = ", ".join(f"i64 %a{i}" for i in range(1, 6))
+        blocks = "\n".join(f"f{start}:\n  %r{start} = call i64 @f{start}({words}, i64 %sp)\n  ret i64 %r{start}"
+                           for start in self.code.starts)
+        return (f"define internal i64 @indirect(i64 %address, {words}, i64 %sp) {{\n"
+                f"  switch i64 %address, label %none [{cases}]\n{blocks}\nnone:\n"
+                f"  call void @fault(i32 {_CALL}, i32 0, i64 %address)\n  ret i64 0\n}}")
+
+
+class _Function:
+    """One function of the bytecode: what its first instruction reaches."""
+
+    def __init__(self, module: _Module, start: int) -> None:
+        self.module = module
+        self.code = module.code
+        self.start = start
+        self.lines: list[str] = []
+        self.count = 0
+        self.maps: dict[int, str] = {}
+        self.counts_rounds = False
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"%t{self.count}"
+
+    def out(self, line: str) -> None:
+        self.lines.append("  " + line)
+
+    def text(self) -> str:
+        reached, leaders = self._reach()
+        self.module.total += len(reached)
+        if self.module.total > _LARGEST:
+            raise NotSupported("this program is too large for the JIT", cure="The interpreter runs it.")
+        heads = {to for slot in reached for to in self._targets(slot) if to <= slot}
+        for slot in sorted(reached):
+            if slot in leaders:
+                self.maps = {}
+                if self.lines and not self.lines[-1].lstrip().startswith(("br ", "ret ", "unreachable")):
+                    self.out(f"br label %L{slot}")
+                self.lines.append(f"L{slot}:")
+                if self.module.checked and slot in heads:
+                    self._spend(slot)
+            instruction = self.code.slots[slot]
+            assert instruction is not None
+            self._one(slot, instruction)
+            following = slot + instruction.slots
+            if following not in reached and not self.lines[-1].lstrip().startswith(("br ", "ret ", "unreachable")):
+                self._fault(_NONSENSE, slot)
+        words = ", ".join(f"i64 %a{i}" for i in range(1, 6))
+        head = [f"define internal i64 @f{self.start}({words}, i64 %sp) nounwind {{", "entry:",
+                "  %base = load ptr, ptr @arena, !invariant.load !0"]
+        head += [f"  %R{i} = alloca i64" for i in range(10)]
+        head += [f"  store i64 {f'%a{i}' if 1 <= i <= 5 else 0}, ptr %R{i}" for i in range(10)]
+        if self.counts_rounds:
+            head += ["  %rounds = alloca i64", f"  store i64 {_MAY_GOTO_BUDGET}, ptr %rounds"]
+        head.append("  %R10 = alloca i64\n  store i64 %sp, ptr %R10")
+        if self.module.checked:
+            head += ["  %fine = call i1 @frame(i64 %sp)", "  br i1 %fine, label %begin, label %deep", "deep:",
+                     f"  call void @fault(i32 {_DEPTH}, i32 {self.start}, i64 0)", "  ret i64 0", "begin:"]
+        head.append(f"  br label %L{self.start}")
+        return "\n".join([*head, *self.lines, "}"])
+
+    def _targets(self, slot: int) -> list[int]:
+        instruction = self.code.slots[slot]
+        assert instruction is not None
+        opcode = instruction.opcode
+        if opcode & 7 in (5, 6) and opcode not in (_EXIT, 0x85, 0x8D, 0x0D):
+            return [self.code.target(slot)]
+        return []
+
+    def _reach(self) -> tuple[set[int], set[int]]:
+        reached: set[int] = set()
+        leaders = {self.start}
+        waiting = [self.start]
+        while waiting:
+            slot = waiting.pop()
+            while slot not in reached:
+                instruction = self.code.slots[slot] if slot < len(self.code.slots) else None
+                if instruction is None:
+                    break
+                reached.add(slot)
+                targets = self._targets(slot)
+                leaders.update(targets)
+                waiting += targets
+                if instruction.opcode in (_EXIT, _JA, _JA32, 0x0D):
+                    break
+                slot += instruction.slots
+                if targets:
+                    leaders.add(slot)
+        return reached, leaders
+
+    # pieces
+
+    def get(self, register: int, bits: int = 64) -> str:
+        value = self.fresh()
+        self.out(f"{value} = load i64, ptr %R{register}")
+        if bits == 64:
+            return value
+        narrow = self.fresh()
+        self.out(f"{narrow} = trunc i64 {value} to i{bits}")
+        return narrow
+
+    def put(self, register: int, value: str, bits: int = 64) -> None:
+        if bits < 64:
+            wide = self.fresh()
+            self.out(f"{wide} = zext i{bits} {value} to i64")
+            value = wide
+        self.out(f"store i64 {value}, ptr %R{register}")
+        self.maps.pop(register, None)
+
+    def _fault(self, kind: int, slot: int, address: str = "0") -> None:
+        self.out(f"call void @fault(i32 {kind}, i32 {slot}, i64 {address})")
+        self.out("ret i64 0")
+
+    def _unless(self, good: str, kind: int, slot: int, address: str = "0") -> None:
+        self.count += 1
+        fine, bad = f"ok{self.count}", f"bad{self.count}"
+        self.out(f"br i1 {good}, label %{fine}, label %{bad}, !prof !1")
+        self.lines.append(f"{bad}:")
+        self._fault(kind, slot, address)
+        self.lines.append(f"{fine}:")
+
+    def _spend(self, slot: int) -> None:
+        """At the head of a loop: one round of the budget."""
+        left, less, good = self.fresh(), self.fresh(), self.fresh()
+        self.out(f"{left} = load i64, ptr @budget")
+        self.out(f"{less} = sub i64 {left}, 1")
+        self.out(f"store i64 {less}, ptr @budget")
+        self.out(f"{good} = icmp sgt i64 {less}, 0")
+        self._unless(good, _BUDGET, slot)
+
+    def _stop_on_fault(self) -> None:
+        place, kind, good = self.fresh(), self.fresh(), self.fresh()
+        self.count += 1
+        self.out(f"{place} = getelementptr i8, ptr %base, i64 {A.FAULT}")
+        self.out(f"{kind} = load i32, ptr {place}, align 4")
+        self.out(f"{good} = icmp eq i32 {kind}, 0")
+        self.out(f"br i1 {good}, label %on{self.count}, label %off{self.count}, !prof !1")
+        self.lines.append(f"off{self.count}:")
+        self.out("ret i64 0")
+        self.lines.append(f"on{self.count}:")
+
+    def address(self, slot: int, register: int, offset: int, size: int, *, write: bool) -> str:
+        """A pointer to memory that may be accessed; in checked code the fault is on the way."""
+        base = self.get(register)
+        at = base
+        if offset:
+            at = self.fresh()
+            self.out(f"{at} = add i64 {base}, {offset}")
+        if slot in self.module.probes and not write:
+            return at
+        if self.module.checked:
+            good = self._allowed(at, size, "writable" if write else "readable")
+            self._unless(good, _WRITE if write else _READ, slot, at)
+        pointer = self.fresh()
+        self.out(f"{pointer} = getelementptr i8, ptr %base, i64 {at}")
+        return pointer
+
+    def _allowed(self, at: str, size: int, shadow: str) -> str:
+        """Whether `size` bytes at an address are in the arena and in the shadow."""
+        names = [self.fresh() for _ in range(11)]
+        high, inside, low, granule, whole, place, bits, shift, moved, wanted, found = names
+        good = self.fresh()
+        mask = (1 << self.module.arena_bits) - 1
+        self.out(f"{high} = lshr i64 {at}, {self.module.arena_bits}")
+        self.out(f"{inside} = icmp eq i64 {high}, 0")
+        self.out(f"{low} = and i64 {at}, {mask}")
+        self.out(f"{granule} = lshr i64 {low}, 3")
+        self.out(f"{whole} = load ptr, ptr @{shadow}, !invariant.load !0")
+        self.out(f"{place} = getelementptr i8, ptr {whole}, i64 {granule}")
+        self.out(f"{bits} = load i16, ptr {place}, align 1")
+        self.out(f"{shift} = trunc i64 {low} to i16")
+        three = self.fresh()
+        self.out(f"{three} = and i16 {shift}, 7")
+        self.out(f"{moved} = lshr i16 {bits}, {three}")
+        self.out(f"{wanted} = and i16 {moved}, {(1 << size) - 1}")
+        self.out(f"{found} = icmp eq i16 {wanted}, {(1 << size) - 1}")
+        self.out(f"{good} = and i1 {inside}, {found}")
+        return good
+
+    # instructions
+
+    def _one(self, slot: int, i: Instruction) -> None:
+        op = i.row.op
+        if op in ARITHMETIC or op == "neg":
+            self._arithmetic(i)
+        elif op in COMPARISONS:
+            self._branch(slot, i)
+        elif op in _PLAIN:
+            _PLAIN[op](self, slot, i)
+        else:
+            raise NotSupported(f"the JIT does not run `{op}`", cure="The interpreter does.")
+
+    def _arithmetic(self, i: Instruction) -> None:
+        bits, d = i.row.width, i.dst
+        if i.meaning == "movsx":
+            narrow, wide = self.get(i.src, i.offset), self.fresh()
+            self.out(f"{wide} = sext i{i.offset} {narrow} to i{bits}")
+            self.put(d, wide, bits)
+            return
+        if i.row.op == "neg":
+            value, result = self.get(d, bits), self.fresh()
+            self.out(f"{result} = sub i{bits} 0, {value}")
+            self.put(d, result, bits)
+            return
+        b = str(i.imm) if i.row.operand == "k" else self.get(i.src, bits)
+        if i.row.op == "mov":
+            known = self.maps.get(i.src, "") if i.row.operand == "x" and bits == 64 else ""
+            if i.row.operand == "k":
+                b = str(i.imm & (1 << bits) - 1)
+                if bits == 32:
+                    self.out(f"store i64 {b}, ptr %R{d}")
+                    self.maps.pop(d, None)
+                    return
+            self.put(d, b, bits)
+            if known:
+                self.maps[d] = known
+            return
+        a, result = self.get(d, bits), self.fresh()
+        names = {"a": a, "b": b, "type": f"i{bits}", "bits": bits, "mask": bits - 1, "out": result, "t": self.fresh()}
+        for line in ARITHMETIC[i.meaning].llvm:
+            self.out(line.format_map(names))
+        self.put(d, result, bits)
+
+    def _swap(self, slot: int, i: Instruction) -> None:
+        bits = i.imm
+        if bits not in (16, 32, 64):
+            self._fault(_NONSENSE, slot)
+            return
+        value = self.get(i.dst, bits)
+        if i.row.op != "to_le":
+            turned = self.fresh()
+            self.out(f"{turned} = call i{bits} @llvm.bswap.i{bits}(i{bits} {value})")
+            value = turned
+        self.put(i.dst, value, bits)
+
+    def _jump(self, slot: int, i: Instruction) -> None:
+        self.out(f"br label %L{self.code.target(slot)}")
+
+    def _branch(self, slot: int, i: Instruction) -> None:
+        bits, test = i.row.width, self.fresh()
+        a = self.get(i.dst, bits)
+        b = str(i.imm) if i.row.operand == "k" else self.get(i.src, bits)
+        predicate = COMPARISONS[i.row.op].llvm
+        if not predicate:
+            both = self.fresh()
+            self.out(f"{both} = and i{bits} {a}, {b}")
+            a, b, predicate = both, "0", "ne"
+        self.out(f"{test} = icmp {predicate} i{bits} {a}, {b}")
+        self._fork(test, slot, i)
+
+    def _fork(self, test: str, slot: int, i: Instruction) -> None:
+        then = slot + i.slots
+        if then >= len(self.code.slots) or self.code.slots[then] is None:
+            self.out(f"br i1 {test}, label %L{self.code.target(slot)}, label %end{slot}")
+            self.lines.append(f"end{slot}:")
+            self._fault(_NONSENSE, slot)
+            return
+        self.out(f"br i1 {test}, label %L{self.code.target(slot)}, label %L{then}")
+
+    def _may_goto(self, slot: int, i: Instruction) -> None:
+        self.counts_rounds = True
+        left, less, over = self.fresh(), self.fresh(), self.fresh()
+        self.out(f"{left} = load i64, ptr %rounds")
+        self.out(f"{over} = icmp eq i64 {left}, 0")
+        self.out(f"{less} = sub i64 {left}, 1")
+        kept = self.fresh()
+        self.out(f"{kept} = select i1 {over}, i64 0, i64 {less}")
+        self.out(f"store i64 {kept}, ptr %rounds")
+        self._fork(over, slot, i)
+
+    def _wide(self, slot: int, i: Instruction) -> None:
+        value = FUNCTIONS + slot + 1 + i.imm if i.src == 4 else i.wide
+        if i.src not in (0, 4):
+            self._fault(_NONSENSE, slot)
+            return
+        self.out(f"store i64 {value - (1 << 64) if value >> 63 else value}, ptr %R{i.dst}")
+        file = self.module.map_at(value)
+        self.maps.pop(i.dst, None)
+        if file:
+            self.maps[i.dst] = file
+
+    def _load(self, slot: int, i: Instruction) -> None:
+        bits = i.row.width
+        place = self.address(slot, i.src, i.offset, bits // 8, write=False)
+        if slot in self.module.probes:
+            self._probe(place, i)
+            return
+        value = self.fresh()
+        self.out(f"{value} = load i{bits}, ptr {place}, align 1")
+        self._loaded(value, i)
+
+    def _loaded(self, value: str, i: Instruction) -> None:
+        bits = i.row.width
+        if i.row.op == "ldxs":
+            wide = self.fresh()
+            self.out(f"{wide} = sext i{bits} {value} to i64")
+            self.put(i.dst, wide)
+        else:
+            self.put(i.dst, value, bits)
+
+    def _probe(self, at: str, i: Instruction) -> None:
+        """A load from a kernel object, which gives 0 where nothing is."""
+        bits = i.row.width
+        good = self._allowed(at, bits // 8, "readable")
+        safe, pointer, value, found = (self.fresh() for _ in range(4))
+        self.out(f"{safe} = select i1 {good}, i64 {at}, i64 {A.PAGE}")
+        self.out(f"{pointer} = getelementptr i8, ptr %base, i64 {safe}")
+        self.out(f"{value} = load i{bits}, ptr {pointer}, align 1")
+        self.out(f"{found} = select i1 {good}, i{bits} {value}, i{bits} 0")
+        self._loaded(found, i)
+
+    def _store(self, slot: int, i: Instruction) -> None:
+        bits = i.row.width
+        place = self.address(slot, i.dst, i.offset, bits // 8, write=True)
+        value = str(i.imm) if i.row.op == "st" else self.get(i.src, bits)
+        if i.row.op == "st":
+            number = i.imm & (1 << bits) - 1
+            value = str(number - (1 << bits) if number >> (bits - 1) else number)
+        self.out(f"store i{bits} {value}, ptr {place}, align 1")
+
+    def _atomic(self, slot: int, i: Instruction) -> None:
+        bits = i.row.width
+        kind = i.meaning.removeprefix("atomic_")
+        if kind == "load_acquire":
+            self._load(slot, i._replace(opcode=0x61 | i.row.code & 0x18, imm=0))
+            return
+        if kind == "store_release":
+            self._store(slot, i._replace(opcode=0x63 | i.row.code & 0x18, imm=0))
+            return
+        if bits < 32:
+            self._fault(_NONSENSE, slot)
+            return
+        place = self.address(slot, i.dst, i.offset, bits // 8, write=True)
+        old = self.fresh()
+        self.out(f"{old} = load i{bits}, ptr {place}, align 1")
+        given = self.get(i.src, bits)
+        operation = _ATOMICS.get(kind.removeprefix("fetch_"))
+        if operation:
+            result = self.fresh()
+            self.out(f"{result} = {operation} i{bits} {old}, {given}")
+            self.out(f"store i{bits} {result}, ptr {place}, align 1")
+            if kind.startswith("fetch_"):
+                self.put(i.src, old, bits)
+        elif kind == "xchg":
+            self.out(f"store i{bits} {given}, ptr {place}, align 1")
+            self.put(i.src, old, bits)
+        else:
+            expected, same, result = self.get(0, bits), self.fresh(), self.fresh()
+            self.out(f"{same} = icmp eq i{bits} {old}, {expected}")
+            self.out(f"{result} = select i1 {same}, i{bits} {given}, i{bits} {old}")
+            self.out(f"store i{bits} {result}, ptr {place}, align 1")
+            self.put(0, old, bits)
+
+    def _exit(self, slot: int, i: Instruction) -> None:
+        value = self.get(0)
+        if self.module.checked:
+            self.out("call void @unframe(i64 %sp)")
+        self.out(f"ret i64 {value}")
+
+    def _words(self, count: int) -> str:
+        return ", ".join(f"i64 {self.get(n)}" for n in range(1, 1 + count))
+
+    def _call(self, slot: int, i: Instruction) -> None:
+        from bpfwright.userspace.calls import STORE_CALLS
+        if i.row.op == "callx":
+            raise NotSupported("the JIT does not run calls by register", cure="The interpreter does.")
+        result, below = self.fresh(), self.fresh()
+        if i.src == 1:
+            self.out(f"{below} = sub i64 %sp, {A.FRAME}")
+            self.out(f"{result} = call i64 @f{self.code.target(slot)}({self._words(5)}, i64 {below})")
+            self._answered(result, self.module.checked)
+            return
+        number = -i.imm if i.src == KFUNC else i.imm
+        if number == 12:
+            self._tail_call(slot)
+            return
+        if number == 181:
+            self.out(f"{below} = sub i64 %sp, {A.FRAME}")
+            self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
+            self._answered(result, True)
+            return
+        if number in STORE_CALLS:
+            operation, count = STORE_CALLS[number]
+            file = self.maps.get(1, "")
+            name = f"{file}_{operation}"
+            if file and self.module.arguments(name):
+                self.module.name(name)
+            else:
+                name = self.module.dispatch(operation, count)
+            self.out(f"{result} = call i64 @{name}({self._words(count)})")
+            self._answered(result, False)
+            return
+        name = self.module.helper(number)
+        if name:
+            self.module.name(name)
+            self.out(f"{result} = call i64 @{name}({self._words(self.module.arguments(name))})")
+            self._answered(result, False)
+            return
+        self.module.declared["python"] = 8
+        self.out(f"{result} = call i64 @python(i64 {number}, i64 {slot}, {self._words(5)}, i64 %sp)")
+        self._answered(result, True)
+
+    def _answered(self, result: str, may_fault: bool) -> None:
+        if may_fault:
+            self._stop_on_fault()
+        self.put(0, result)
+        for register in range(1, 6):
+            self.maps.pop(register, None)
+
+    def _tail_call(self, slot: int) -> None:
+        """Where another program is in the slot, it takes this frame's place."""
+        self.module.declared["tail_target"] = 2
+        target, there, pointer, result = (self.fresh() for _ in range(4))
+        self.count += 1
+        self.out(f"{target} = call i64 @tail_target(i64 {self.get(2)}, i64 {self.get(3)})")
+        self.out(f"{there} = icmp ne i64 {target}, 0")
+        self.out(f"br i1 {there}, label %tail{self.count}, label %stay{self.count}")
+        self.lines.append(f"tail{self.count}:")
+        self.out(f"{pointer} = inttoptr i64 {target} to ptr")
+        if self.module.checked:
+            self.out("call void @unframe(i64 %sp)")
+        self.out(f"{result} = musttail call i64 {pointer}(i64 {self.get(1)}, i64 0, i64 0, i64 0, i64 0, i64 %sp)")
+        self.out(f"ret i64 {result}")
+        self.lines.append(f"stay{self.count}:")
+        self.put(0, "-2")
+
+
+_PLAIN: dict[str, Callable[[_Function, int, Instruction], None]] = {
+    "to_le": _Function._swap, "to_be": _Function._swap, "bswap": _Function._swap, "ja": _Function._jump,
+    "may_goto": _Function._may_goto, "ldimm64": _Function._wide, "ldx": _Function._load, "ldxs": _Function._load,
+    "st": _Function._store, "stx": _Function._store, "atomic": _Function._atomic, "exit": _Function._exit,
+    "call": _Function._call, "callx": _Function._call,
+}
+
+_WORDS = """@arena = dso_local global ptr null, align 8
+@readable = dso_local global ptr null, align 8
+@writable = dso_local global ptr null, align 8
+@budget = internal global i64 0, align 8
+!0 = !{}
+!1 = !{!"branch_weights", i32 100000, i32 1}
+declare i16 @llvm.bswap.i16(i16)
+declare i32 @llvm.bswap.i32(i32)
+declare i64 @llvm.bswap.i64(i64)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
+
+_BUILT_IN = f"""
+define i64 @main(i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp) {{
+  %r = call i64 @f0(i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp)
+  ret i64 %r
+}}
+define i64 @enter(i64 %ctx, i64 %sp, i64 %budget) {{
+  store i64 %budget, ptr @budget
+  %r = call i64 @f0(i64 %ctx, i64 0, i64 0, i64 0, i64 0, i64 %sp)
+  ret i64 %r
+}}
+define i64 @enter_with(i64 %a1, i64 %a2, i64 %sp, i64 %budget) {{
+  store i64 %budget, ptr @budget
+  %r = call i64 @f0(i64 %a1, i64 %a2, i64 0, i64 0, i64 0, i64 %sp)
+  ret i64 %r
+}}
+define i64 @repeat(i64 %ctx, i64 %sp, i64 %budget, i64 %times) {{
+entry:
+  %base = load ptr, ptr @arena
+  %where = getelementptr i8, ptr %base, i64 {A.FAULT}
+  br label %again
+again:
+  %i = phi i64 [0, %entry], [%next, %on]
+  store i64 %budget, ptr @budget
+  %r = call i64 @f0(i64 %ctx, i64 0, i64 0, i64 0, i64 0, i64 %sp)
+  %kind = load i32, ptr %where
+  %bad = icmp ne i32 %kind, 0
+  br i1 %bad, label %done, label %on
+on:
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %times
+  br i1 %more, label %again, label %done
+done:
+  ret i64 %r
+}}
+define internal void @fault(i32 %kind, i32 %slot, i64 %address) cold noinline {{
+  %base = load ptr, ptr @arena
+  %k = getelementptr i8, ptr %base, i64 {A.FAULT}
+  %old = load i32, ptr %k
+  %first = icmp eq i32 %old, 0
+  br i1 %first, label %tell, label %known
+tell:
+  store i32 %kind, ptr %k
+  %s = getelementptr i8, ptr %base, i64 {A.FAULT_SLOT}
+  store i32 %slot, ptr %s
+  %a = getelementptr i8, ptr %base, i64 {A.FAULT_ADDRESS}
+  store i64 %address, ptr %a
+  ret void
+known:
+  ret void
+}}
+define internal i1 @frame(i64 %sp) {{
+  %base = load ptr, ptr @arena, !invariant.load !0
+  %p = getelementptr i8, ptr %base, i64 {A.STACK_LOW}
+  %low = load i64, ptr %p
+  %bottom = sub i64 %sp, {A.FRAME}
+  %good = icmp uge i64 %bottom, %low
+  br i1 %good, label %mark, label %out
+mark:
+  %stack = getelementptr i8, ptr %base, i64 %bottom
+  call void @llvm.memset.p0.i64(ptr align 8 %stack, i8 0, i64 {A.FRAME}, i1 false)
+  call void @shade(i64 %bottom, i8 -1)
+  ret i1 true
+out:
+  ret i1 false
+}}
+define internal void @unframe(i64 %sp) {{
+  %bottom = sub i64 %sp, {A.FRAME}
+  call void @shade(i64 %bottom, i8 0)
+  ret void
+}}
+define internal void @shade(i64 %bottom, i8 %byte) {{
+  %at = lshr i64 %bottom, 3
+  %rs = load ptr, ptr @readable, !invariant.load !0
+  %ws = load ptr, ptr @writable, !invariant.load !0
+  %r = getelementptr i8, ptr %rs, i64 %at
+  %w = getelementptr i8, ptr %ws, i64 %at
+  call void @llvm.memset.p0.i64(ptr align 1 %r, i8 %byte, i64 {A.FRAME // 8}, i1 false)
+  call void @llvm.memset.p0.i64(ptr align 1 %w, i8 %byte, i64 {A.FRAME // 8}, i1 false)
+  ret void
+}}
+define internal i64 @loop(i64 %n, i64 %callback, i64 %ctx, i64 %flags, i64 %sp) {{
+entry:
+  %base = load ptr, ptr @arena
+  %where = getelementptr i8, ptr %base, i64 {A.FAULT}
+  %flagged = icmp ne i64 %flags, 0
+  br i1 %flagged, label %invalid, label %sized
+sized:
+  %count = and i64 %n, 4294967295
+  %many = icmp ugt i64 %count, {1 << 23}
+  br i1 %many, label %toobig, label %head
+head:
+  %i = phi i64 [0, %sized], [%next, %on]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %body, label %over
+body:
+  %r = call i64 @indirect(i64 %callback, i64 %i, i64 %ctx, i64 0, i64 0, i64 0, i64 %sp)
+  %kind = load i32, ptr %where
+  %bad = icmp ne i32 %kind, 0
+  %next = add i64 %i, 1
+  %stop = icmp ne i64 %r, 0
+  %leave = or i1 %bad, %stop
+  br i1 %leave, label %left, label %on
+on:
+  br label %head
+over:
+  ret i64 %i
+left:
+  ret i64 %next
+invalid:
+  ret i64 -22
+toobig:
+  ret i64 -7
+}}"""

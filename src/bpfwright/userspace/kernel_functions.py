@@ -1,0 +1,37 @@
+"""Kernel functions that programs may call here, by the numbers that relocation gives them."""
+from __future__ import annotations
+
+from importlib import import_module
+
+from bpfwright._typing import Any, Callable
+from bpfwright.helpers.bodies import KERNEL_FUNCTIONS
+
+__all__ = ["NUMBERS", "body", "functions", "native_name"]
+
+NUMBERS: dict[str, int] = {name: number for number, name in enumerate(KERNEL_FUNCTIONS, 1)}
+_NAMES = {number: name for name, number in NUMBERS.items()}
+
+
+def _function(name: str) -> Callable[..., Any]:
+    file, _, function = KERNEL_FUNCTIONS[name].partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"bpfwright.helpers.bodies.{file}"), function)
+    return found
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """Their bodies by their names in native code."""
+    return {f"kernel_{name}": _function(name) for name in KERNEL_FUNCTIONS}
+
+
+def native_name(number: int) -> str:
+    """The name in native code."""
+    return f"kernel_{_NAMES[number]}" if number in _NAMES else ""
+
+
+def body(number: int) -> Callable[[Any, list[int]], int | None] | None:
+    """What runs for a number in the interpreter; None when it is none of them."""
+    if number not in _NAMES:
+        return None
+    function = _function(_NAMES[number])
+    end = 1 + function.__code__.co_argcount
+    return lambda interpreter, r: function(*r[1:end])

@@ -1,0 +1,276 @@
+"""Machine 2: loads the same objects as the kernel does and runs their programs in this process."""
+from __future__ import annotations
+
+from importlib import import_module
+from struct import pack_into, unpack_from
+
+from bpfwright._typing import TYPE_CHECKING, Any, Mapping, NoReturn, Self
+from bpfwright.errors import Fault, NotSupported, SessionError, UsageError
+from bpfwright.formats.btf.reader import Btf
+from bpfwright.hooks.running import FILES
+from bpfwright.maps.stores._header import KIND
+from bpfwright.spec.linking import Reference, link, reachable
+from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
+from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
+from bpfwright.userspace.arena import CPU, PID_TGID, RANDOM, UID_GID, Arena
+from bpfwright.userspace.code import KFUNC, code_of
+from bpfwright.userspace.map import UserMap
+from bpfwright.userspace.program import UserProgram
+from bpfwright.userspace.stores import store_of
+
+if TYPE_CHECKING:
+    from bpfwright._native import NativeCode
+
+__all__ = ["UserObject", "Userspace"]
+
+_PROG_ARRAY, _OF_MAPS = 3, (12, 13)
+
+
+class UserObject:
+    """What load() gives; see spec.machine.LoadedObject."""
+
+    def __init__(self, spec: ObjectSpec, given: frozenset[str]) -> None:
+        self.spec = spec
+        self.programs: dict[str, UserProgram] = {}
+        self.maps: dict[str, UserMap] = {}
+        self._given = given
+
+    def close(self) -> None:
+        """Give memory back; maps that were handed in stay."""
+        for program in self.programs.values():
+            program.close()
+        for name, map_ in self.maps.items():
+            if name not in self._given:
+                map_.close()
+        self.programs.clear()
+        self.maps.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Userspace:
+    """A machine without a kernel, on any system and without privilege.
+
+    Runs are reproducible bit by bit: randomness comes from `seed`, time stands still between looks at the clock, and
+    addresses are the same every time. `cpus` virtual CPUs hold per-CPU maps. `kernel_btf` are the types that CO-RE is
+    resolved against (bytes or a Btf); without it every type is what the object itself says. `budget` ends runs that
+    were not verified after so many instructions (in native code: rounds of loops). `engine` is `interpreter`, `jit`, or
+    `auto`: short runs are interpreted, long ones compiled.
+    """
+
+    def __init__(self, *, seed: int = 0, cpus: int = 2, memory_bytes: int = 1 << 30,
+                 kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto") -> None:
+        if engine not in ("auto", "interpreter", "jit"):
+            raise UsageError(f"{engine!r} is no engine", cure='Choose "auto", "interpreter" or "jit".')
+        if not 1 <= cpus <= 256:
+            raise UsageError(f"a machine has 1 to 256 CPUs, not {cpus}")
+        self.arena = Arena(cpus, memory_bytes)
+        self.budget = budget
+        self.engine = engine
+        self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
+        self._things: dict[int, UserMap | UserProgram] = {}
+        self._next = 1
+        self._closed = False
+        self._library: NativeCode | None = None
+        self.set_word(RANDOM, seed)
+        self.set_word(PID_TGID, 1 << 32 | 1)
+        self.set_word(UID_GID, 0)
+
+    # the machine's page
+
+    def word(self, at: int) -> int:
+        """A 64-bit word of memory."""
+        found: int = unpack_from("<Q", self.arena.memory, at)[0]
+        return found
+
+    def set_word(self, at: int, value: int) -> None:
+        """Set a 64-bit word of memory."""
+        pack_into("<Q", self.arena.memory, at, value & (1 << 64) - 1)
+
+    def set_cpu(self, number: int) -> None:
+        """Which virtual CPU runs what comes next."""
+        if not 0 <= number < self.arena.cpus:
+            raise UsageError(f"this machine has no CPU {number}", why=f"it has {self.arena.cpus}")
+        pack_into("<I", self.arena.memory, CPU, number)
+
+    # loading
+
+    def load(self, spec: ObjectSpec, *, programs: frozenset[str] | None = None,
+             maps: Mapping[str, LoadedMap] | None = None) -> UserObject:
+        """Make the maps, apply relocations and take the programs in; see spec.machine.Machine.load."""
+        if self._closed:
+            raise SessionError("this machine is closed")
+        if spec.big_endian:
+            raise NotSupported("the userspace machine runs little-endian objects", cure="Compile it for bpfel.")
+        wanted = [p for p in spec.programs if (p.autoload if programs is None else p.name in programs)]
+        given = dict(maps or {})
+        loaded = UserObject(spec, frozenset(given))
+        try:
+            for each in spec.maps:
+                loaded.maps[each.name] = self._map(each, given.get(each.name))
+            self._fill(spec, loaded)
+            for program in wanted:
+                loaded.programs[program.name] = self._program(spec, program, loaded)
+            for each in spec.maps:
+                if each.type == _PROG_ARRAY:
+                    for slot, name in each.initial:
+                        if name in loaded.programs:
+                            loaded.maps[each.name].update(slot.to_bytes(4, "little"),
+                                                          loaded.programs[name].fd.to_bytes(4, "little"))
+        except BaseException:
+            loaded.close()
+            raise
+        return loaded
+
+    def create_map(self, spec: MapSpec) -> UserMap:
+        """One map by itself."""
+        return self._map(spec, None)
+
+    def _number(self, thing: Any) -> int:
+        number = self._next
+        self._next += 1
+        self._things[number] = thing
+        return number
+
+    def things(self) -> list[UserMap | UserProgram]:
+        """The maps and programs that are loaded."""
+        return list(self._things.values())
+
+    def forget(self, thing: Any) -> None:
+        """A program or map is gone."""
+        self._things.pop(thing.fd, None)
+
+    def _map(self, spec: MapSpec, given: LoadedMap | None) -> UserMap:
+        if given is not None:
+            if not isinstance(given, UserMap) or given.spec[1:5] != spec[1:5]:
+                raise UsageError(f"map {spec.name!r} cannot be replaced by {given!r}",
+                                 cure="Hand in a map of this machine, of the same type and sizes.")
+            return given
+        if spec.type == 4 and not spec.max_entries:
+            spec = spec._replace(max_entries=self.arena.cpus)
+        made = UserMap(self.arena, spec, 0)
+        made.fd = self._number(made)
+        if spec.frozen:
+            made.freeze()
+        return made
+
+    def _fill(self, spec: ObjectSpec, loaded: UserObject) -> None:
+        for each in spec.maps:
+            if each.type in _OF_MAPS:
+                for slot, name in each.initial:
+                    loaded.maps[each.name].update(slot.to_bytes(4, "little"),
+                                                  loaded.maps[name].fd.to_bytes(4, "little"))
+
+    def _program(self, spec: ObjectSpec, program: ProgramSpec, loaded: UserObject) -> UserProgram:
+        functions = {function.name: function for function in spec.functions}
+        references: dict[tuple[str, str], Reference] = {}
+        for name, map_ in loaded.maps.items():
+            references["map", name] = Reference(0, map_.address, plain=True)
+            references["data", name] = Reference(0, map_.values_at, plain=True)
+        names = reachable(program.function, functions)
+        resolved = {name: self._relocated(spec, functions[name]) for name in names}
+        for name in names:
+            for relocation in functions[name].relocations:
+                if relocation.kind in ("kfunc", "extern"):
+                    references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
+        linked = link(program.function, functions, resolved, references)
+        code = code_of(bytes(linked.insns), linked.starts, linked.lines)
+        made = UserProgram(self, program, code, 0, verified=False, probes=frozenset())
+        made.fd = self._number(made)
+        return made
+
+    def _relocated(self, spec: ObjectSpec, function: Function) -> bytes:
+        if not function.core_relocations:
+            return function.insns
+        from bpfwright.formats.btf.relocate import Relocator
+        return Relocator(spec.btf, self.kernel_btf or Btf(spec.btf)).apply(function.name, function.insns,
+                                                                           function.core_relocations)
+
+    def _extern(self, kind: str, name: str) -> Reference:
+        if kind == "kfunc":
+            from bpfwright.userspace.kernel_functions import NUMBERS
+            number = NUMBERS.get(name)
+            if number is None:
+                raise NotSupported(f"the userspace machine does not have the kernel function {name}()")
+            return Reference(KFUNC, number)
+        return Reference(0, 0)  # a weak symbol that is not there
+
+    def kernel_function(self, number: int, slot: int) -> Any:
+        """What a call of a kernel function runs, for the interpreter."""
+        from bpfwright.userspace.kernel_functions import body
+        found = body(number)
+        if found is None:
+            raise Fault("call", slot, number)
+        return found
+
+    def program_in(self, array: int, index: int) -> UserProgram | None:
+        """The program in a slot of the program array at `array`."""
+        if unpack_from("<I", self.arena.memory, array + KIND)[0] != _PROG_ARRAY:
+            return None
+        number = store_of(_PROG_ARRAY).number_at(array, index)
+        found = self._things.get(number)
+        return found if isinstance(found, UserProgram) else None
+
+    def library(self) -> NativeCode:
+        """Stores and helpers as native code, working on this machine's memory."""
+        if self._library is None:
+            from bpfwright._native import address_of, load_native
+            from bpfwright.userspace.stores import native_library
+            made = load_native(native_library())
+            made.set_word("arena", address_of(self.arena.memory))
+            self._library = made
+        return self._library
+
+    # running
+
+    def stage_for(self, kind: int, data: bytes, context: bytes) -> Any:
+        """The input of a program of bpf_prog_type `kind`, laid out."""
+        name = FILES.get(kind)
+        if name is None:
+            raise NotSupported(f"programs of type {kind} (bpf_prog_type) have no test run in the userspace machine")
+        module = import_module(f"bpfwright.hooks.running.{name}")
+        return module.Stage(self.arena, data, context, **({"network": True} if kind == 8 else {}))
+
+    def _attach(self, *_: object, **__: object) -> NoReturn:
+        raise NotSupported("the userspace machine has no kernel to attach to",
+                           cure="Load the program and test it, or feed it a recording.")
+
+    link = raw_tracepoint = kprobe = uprobe = sample = xdp = classifier = cgroup = socket_filter = _attach
+
+    def tracepoint(self, program: LoadedProgram, category: str, name: str, cookie: int = 0) -> Link:
+        """See spec.machine.Machine.tracepoint."""
+        self._attach()
+
+    def events(self, category: str) -> list[tuple[str, str]]:
+        """No tracepoints here."""
+        return []
+
+    def event_id(self, category: str, name: str) -> int:
+        """No tracepoints here."""
+        self._attach()
+
+    def prototype(self, kind: str, name: str) -> list[tuple[str, str]] | None:
+        """Unknown."""
+        return None
+
+    def event_format(self, category: str, name: str) -> str:
+        """Of no event; hooks fall back on what they know."""
+        raise NotSupported(f"the userspace machine has no tracepoint {category}:{name}")
+
+    def close(self) -> None:
+        """Give all memory back."""
+        self._closed = True
+        self._things.clear()
+        if self._library is not None:
+            self._library.close()
+        self.arena.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,133 @@
+"""A program as native code: translated, compiled (or out of the cache), linked with stores and helpers, and run."""
+from __future__ import annotations
+
+from struct import pack_into, unpack_from
+
+from bpfwright import _cache, _llvm
+from bpfwright._native import NativeCode, address_of, callback, load_native
+from bpfwright._typing import TYPE_CHECKING
+from bpfwright.errors import Fault
+from bpfwright.helpers.bodies import BODIES
+from bpfwright.maps.stores import FILES
+from bpfwright.userspace import kernel_functions
+from bpfwright.userspace.arena import FAULT, FAULT_ADDRESS, STACK_SIZE
+from bpfwright.userspace.calls import MOVES_PACKET
+from bpfwright.userspace.jit import KINDS, translate
+from bpfwright.userspace.map import UserMap
+from bpfwright.userspace.stores import functions
+
+if TYPE_CHECKING:
+    from bpfwright.userspace.program import UserProgram
+
+__all__ = ["NativeProgram"]
+
+_OPT = 2
+_counts: dict[str, int] = {}
+
+
+def _arguments(name: str) -> int:
+    """How many words a native function of the library takes; 0 when there is none."""
+    if not _counts:
+        _counts.update({each: function.__code__.co_argcount for each, function in functions().items()})
+    return _counts.get(name, 0)
+
+
+class NativeProgram:
+    """One program's code. It holds the machine's memory and library; both outlive it."""
+
+    def __init__(self, program: UserProgram) -> None:
+        self._program = program
+        machine = program.machine
+        stores = {thing.address: FILES[thing.spec.type] for thing in machine.things() if isinstance(thing, UserMap)}
+        text = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
+                         arguments=_arguments, helper=_native_name, probes=program.probes,
+                         arena_bits=machine.arena.bits, stores=FILES)
+        self._problem: BaseException | None = None
+        self._keep: list[object] = []
+        library = machine.library()
+        symbols = dict(library.addresses)
+        for name, function, count in (("python", self._python, 8), ("tail_target", self._tail_target, 2)):
+            symbols[name], kept = callback(function, count)
+            self._keep.append(kept)
+        self._code: NativeCode = load_native(_compiled(text), symbols)
+        for word, memory in (("arena", machine.arena.memory), ("readable", machine.arena.readable),
+                             ("writable", machine.arena.writable)):
+            self._code.set_word(word, address_of(memory))
+        self._repeat = self._code.words("repeat", 4)
+        self._enter_with = self._code.words("enter_with", 4)
+
+    @property
+    def entry(self) -> int:
+        """Where the program begins, for tail calls from others."""
+        return self._code.address("main")
+
+    def run(self, context: int, cpu: int, budget: int, repeat: int = 1) -> int:
+        """Run it `repeat` times on one context; r0 of the last. Raises Fault."""
+        return self._run(cpu, lambda top: self._repeat(context, top, budget, max(1, repeat)))
+
+    def call(self, first: int, second: int, budget: int, cpu: int = 0) -> int:
+        """Run it once on two words; r0. Raises Fault."""
+        return self._run(cpu, lambda top: self._enter_with(first, second, top, budget))
+
+    def _run(self, cpu: int, run: object) -> int:
+        arena = self._program.machine.arena
+        top = arena.stack_top(cpu)
+        pack_into("<IIQQ", arena.memory, FAULT, 0, 0, 0, top - STACK_SIZE)
+        self._problem = None
+        value: int = run(top)  # type: ignore[operator]
+        if self._problem is not None:
+            raise self._problem
+        kind, slot = unpack_from("<II", arena.memory, FAULT)
+        if kind:
+            raise Fault(KINDS[kind], slot, unpack_from("<Q", arena.memory, FAULT_ADDRESS)[0])
+        return value
+
+    def _python(self, number: int, slot: int, *words: int) -> int:
+        """What native code has no body for; errors wait until the run has come back."""
+        program = self._program
+        interpreter = program.interpreter
+        number = number - (1 << 64) if number >> 63 else number
+        try:
+            registers = interpreter.registers
+            registers[1:6] = words[:5]
+            registers[10] = words[5]
+            interpreter.stack_top = words[5]
+            body = program.kernel_function(-number, slot) if number < 0 else program.helper(number, slot)
+            found = body(interpreter, registers)
+            return (found or 0) & (1 << 64) - 1
+        except BaseException as problem:
+            self._problem = problem
+            pack_into("<I", program.machine.arena.memory, FAULT, 6)
+            return 0
+
+    def _tail_target(self, array: int, index: int) -> int:
+        program = self._program
+        try:
+            target = program.tail_target(array, index & 0xFFFFFFFF)
+            native = target.native() if target is not None else None
+            return native.entry if native is not None else 0
+        except BaseException as problem:
+            self._problem = problem
+            pack_into("<I", program.machine.arena.memory, FAULT, 6)
+            return 0
+
+    def close(self) -> None:
+        """Unmap it."""
+        self._code.close()
+
+
+def _native_name(number: int) -> str:
+    """The library's name of a helper, or of kernel function -number; what moves packets needs Python's help."""
+    if number < 0:
+        return kernel_functions.native_name(-number)
+    return f"helper_{number}" if number in BODIES and number not in MOVES_PACKET else ""
+
+
+def _compiled(text: str) -> bytes:
+    cache = _cache.default()
+    key = _cache.key_of(b"jit", _llvm.version().encode(), bytes([_OPT]), text.encode())
+    found = cache.get(key)
+    if found is None:
+        found = _llvm.compile_native(text, opt=_OPT)
+        cache.put(key, found)
+    return found

@@ -1,0 +1,178 @@
+"""A program loaded in the userspace machine: relocated code, and its runs by one of the engines."""
+from __future__ import annotations
+
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from bpfwright.errors import Fault, NotSupported
+from bpfwright.spec.objects import ProgramSpec
+from bpfwright.userspace.arena import TAIL_CALLS
+from bpfwright.userspace.calls import body_of
+from bpfwright.userspace.code import Code
+from bpfwright.userspace.interpreter import Interpreter
+
+if TYPE_CHECKING:
+    from bpfwright.userspace.machine import Userspace
+    from bpfwright.userspace.native import NativeProgram
+
+__all__ = ["Run", "UserProgram"]
+
+_WORTH_COMPILING = 100  # runs; compiling takes tens of milliseconds, interpreting a run some hundredths
+_TAIL_CALL, _MOST_TAIL_CALLS, _PROG_ARRAY_MISS = 12, 33, -2 & (1 << 64) - 1
+
+
+class Run(NamedTuple):
+    """What one test run gave; see spec.machine.TestRun."""
+
+    value: int
+    data: bytes
+    context: bytes
+    duration_ns: int
+
+
+class UserProgram:
+    """See spec.machine.LoadedProgram; `fd` is the machine's number for it."""
+
+    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *, verified: bool,
+                 probes: frozenset[int]) -> None:
+        self.machine = machine
+        self.spec = spec
+        self.code = code
+        self.fd = number
+        self.verified = verified
+        self.stage: Any = None
+        self.runs = 0
+        self.run_time_ns = 0
+        self.probes = probes
+        self.interpreter = Interpreter(code, machine.arena, self, checked=not verified, probes=probes)
+        self._native: NativeProgram | None = None
+
+    @property
+    def id(self) -> int:
+        """The machine's number for it."""
+        return self.fd
+
+    def test_run(self, data: bytes = b"", *, context: bytes = b"", repeat: int = 1, flags: int = 0, cpu: int = 0,
+                 ) -> Run:
+        """Run it on a packet or a context, `repeat` times, each on the same input. Raises Fault."""
+        from bpfwright._host import now_ns
+        machine = self.machine
+        machine.arena.bind()
+        stage = machine.stage_for(self.spec.type, data, context)
+        value, spent = 0, 0
+        try:
+            stage.enter()
+            native = self._engine(repeat)
+            before = now_ns()
+            if native is not None:
+                value = self._guarded(stage, cpu, lambda: native.run(stage.context, cpu, machine.budget, repeat))
+            else:
+                for _ in range(max(1, repeat)):
+                    value = self.run(stage, cpu)
+            spent = now_ns() - before
+            left, after = stage.leave()
+        finally:
+            stage.close()
+        self.runs += max(1, repeat)
+        self.run_time_ns += spent
+        return Run(value & 0xFFFFFFFF, left, after, spent // max(1, repeat))
+
+    def run(self, stage: Any, cpu: int = 0) -> int:
+        """Interpret it once on what is laid out; r0."""
+        return self._guarded(stage, cpu, lambda: self.interpreter.run(0, (stage.context,), cpu=cpu,
+                                                                      budget=self.machine.budget))
+
+    def _engine(self, repeat: int) -> NativeProgram | None:
+        """Native code, where the machine wants it for so many runs; None: interpret."""
+        engine = self.machine.engine
+        if engine == "interpreter" or (engine == "auto" and repeat < _WORTH_COMPILING and self._native is None):
+            return None
+        return self.native()
+
+    def native(self) -> NativeProgram | None:
+        """The program as native code; None for what only the interpreter runs."""
+        if self._native is None:
+            from bpfwright.userspace.native import NativeProgram
+            try:
+                self._native = NativeProgram(self)
+            except NotSupported:
+                if self.machine.engine == "jit":
+                    raise
+                return None
+        return self._native
+
+    def _guarded(self, stage: Any, cpu: int, run: Callable[[], int]) -> int:
+        machine = self.machine
+        machine.set_cpu(cpu)
+        machine.set_word(TAIL_CALLS, 0)
+        self.stage = stage
+        try:
+            return run()
+        except Fault as fault:
+            if fault.line is None:
+                raise Fault(fault.kind, fault.instruction, fault.address, why=fault.why or _place(self.code, fault),
+                            line=self.code.line_at(fault.instruction)) from None
+            raise
+        finally:
+            self.stage = None
+
+    def statistics(self) -> tuple[int, int, int]:
+        """(runs, ns in all, 0)."""
+        return self.runs, self.run_time_ns, 0
+
+    def close(self) -> None:
+        """Nothing of it is left."""
+        if self._native is not None:
+            self._native.close()
+            self._native = None
+        self.machine.forget(self)
+
+    # what the interpreter asks
+
+    def helper(self, number: int, slot: int) -> Any:
+        if number == _TAIL_CALL:
+            return self._tail_call
+        try:
+            return body_of(number)
+        except NotSupported as error:
+            raise Fault("call", slot, why=error.what) from None
+
+    def kernel_function(self, number: int, slot: int) -> Any:
+        return self.machine.kernel_function(number, slot)
+
+    def packet_bytes(self, context: int, offset: int, size: int) -> bytes | None:
+        """Bytes of a packet for the loads of classic BPF; None behind its end."""
+        memory = self.machine.arena.memory
+        data, end = (int.from_bytes(memory[context + o:context + o + 4], "little") for o in (76, 80))
+        at = data + offset
+        return bytes(memory[at:at + size]) if data <= at and at + size <= end else None
+
+    def tail_target(self, array: int, index: int) -> UserProgram | None:
+        """The program that a tail call goes to, which is counted; None when there is none, or there were too many."""
+        machine = self.machine
+        target = machine.program_in(array, index)
+        done = machine.word(TAIL_CALLS)
+        if target is None or done >= _MOST_TAIL_CALLS:
+            return None
+        machine.set_word(TAIL_CALLS, done + 1)
+        return target
+
+    def _tail_call(self, interpreter: Interpreter, r: list[int]) -> int | None:
+        machine = self.machine
+        target = self.tail_target(r[2], r[3] & 0xFFFFFFFF)
+        if target is None:
+            return _PROG_ARRAY_MISS
+        other = target.interpreter
+        target.stage = self.stage
+        kept = list(other.registers), other.frames, other.stack_top
+        other.frames = []
+        other.registers[:] = [0, r[1], *([0] * 8), r[10]]
+        other.stack_top = interpreter.stack_top
+        try:
+            r[0] = other._go(0, machine.budget)
+        finally:
+            other.registers[:], other.frames, other.stack_top = kept
+        return None
+
+
+def _place(code: Code, fault: Fault) -> str:
+    line = code.line_at(fault.instruction)
+    return f"{line.file}:{line.line}: {line.source.strip()}" if line else ""

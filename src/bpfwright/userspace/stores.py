@@ -1,0 +1,42 @@
+"""Finds the store of a map type, and its operations natively compiled or as Python."""
+from __future__ import annotations
+
+from importlib import import_module
+
+from bpfwright._typing import Any, Callable
+from bpfwright.errors import NotSupported
+from bpfwright.maps.stores import FILES
+
+__all__ = ["OPERATIONS", "native_library", "store_of"]
+
+OPERATIONS = ("create", "lookup", "update", "delete", "next_key", "push", "pop", "peek")
+
+
+def store_of(kind: int) -> Any:
+    """The module of a bpf_map_type; NotSupported when there is none."""
+    name = FILES.get(kind)
+    if name is None:
+        raise NotSupported(f"the userspace machine has no maps of type {kind} (bpf_map_type)")
+    return import_module(f"bpfwright.maps.stores.{name}")
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """Every operation of every store and every helper's body, by its name in native code."""
+    from bpfwright.helpers.bodies import BODIES
+    found: dict[str, Callable[..., Any]] = {}
+    for file in sorted(set(FILES.values())):
+        module = import_module(f"bpfwright.maps.stores.{file}")
+        for operation in OPERATIONS:
+            if hasattr(module, operation):
+                found[f"{file}_{operation}"] = getattr(module, operation)
+    for number, place in BODIES.items():
+        file, _, name = place.partition(":")
+        found[f"helper_{number}"] = getattr(import_module(f"bpfwright.helpers.bodies.{file}"), name)
+    from bpfwright.userspace import kernel_functions
+    return found | kernel_functions.functions()
+
+
+def native_library() -> bytes:
+    """The native object of all of them; compiled once a version, then out of the cache."""
+    from bpfwright.lang.native import library
+    return library(functions())
