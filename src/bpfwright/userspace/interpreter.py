@@ -372,8 +372,7 @@ class Interpreter:
         raise Fault("instruction", slot)
 
 
-_FAMILIES = {**dict.fromkeys(("add", "sub", "mul", "div", "or", "and", "lsh", "rsh", "neg", "mod", "xor", "mov", "arsh"),
-                             "arithmetic"),
+_FAMILIES = {**dict.fromkeys((op for op in ARITHMETIC if op not in ("sdiv", "smod")), "arithmetic"), "neg": "arithmetic",
              **dict.fromkeys(COMPARISONS, "branch"), "to_le": "swap", "to_be": "swap", "bswap": "swap", "ja": "jump",
              "gotox": "nothing", "call": "call", "callx": "call", "exit": "exit", "may_goto": "may_goto",
              "ldimm64": "wide", "ldabs": "packet", "ldind": "packet", "ldx": "load", "ldxs": "load", "st": "store",

@@ -28,8 +28,9 @@ MapAt = Callable[[int], str]
 """The file of the store of the map at an address; empty when there is none."""
 
 
-def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[str], int], helper: Callable[[int], str],
-              probes: frozenset[int] = frozenset(), arena_bits: int = 30, stores: dict[int, str] | None = None) -> str:
+def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
+              helper: Callable[[int], str], probes: frozenset[int] = frozenset(), arena_bits: int = 30,
+              stores: dict[int, str] | None = None) -> str:
     """The module's text. It defines `enter(ctx, sp, budget)` and `repeat(ctx, sp, budget, times)`.
 
     `helper` gives the native name of helper or (negative) kernel function numbers, empty for what Python answers;
@@ -53,10 +54,11 @@ class _Module:
         self.declared: dict[str, int] = {}
         self.dispatched: dict[str, tuple[str, int]] = {}
         self.total = 0
+        self.by_register = False
 
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.code.starts]
-        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN]
+        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN, _CALLX if self.by_register else ""]
         parts += [self._dispatch(name, operation, count) for name, (operation, count) in self.dispatched.items()]
         parts += [f"declare i64 @{name}({', '.join(['i64'] * count)})" for name, count in self.declared.items()]
         return "\n".join(parts)
@@ -445,6 +447,25 @@ class _Function:
             self.out(f"store i{bits} {result}, ptr {place}, align 1")
             self.put(0, old, bits)
 
+    def _packet(self, slot: int, i: Instruction) -> None:
+        """A load of classic BPF: where the packet has no such byte, the function ends with 0."""
+        self.module.name("packet_load")
+        offset, found, missing = self.fresh(), self.fresh(), self.fresh()
+        given = self.get(i.src, 32) if i.row.op == "ldind" else "0"
+        self.out(f"{offset} = add i32 {given}, {i.imm}")
+        wide = self.fresh()
+        self.out(f"{wide} = sext i32 {offset} to i64")
+        self.out(f"{found} = call i64 @packet_load(i64 {self.get(6)}, i64 {wide}, i64 {i.row.width // 8})")
+        self.out(f"{missing} = icmp slt i64 {found}, 0")
+        self.count += 1
+        self.out(f"br i1 {missing}, label %short{self.count}, label %long{self.count}")
+        self.lines.append(f"short{self.count}:")
+        if self.module.checked:
+            self.out("call void @unframe(i64 %sp)")
+        self.out("ret i64 0")
+        self.lines.append(f"long{self.count}:")
+        self.put(0, found)
+
     def _exit(self, slot: int, i: Instruction) -> None:
         value = self.get(0)
         if self.module.checked:
@@ -456,9 +477,14 @@ class _Function:
 
     def _call(self, slot: int, i: Instruction) -> None:
         from bpfwright.userspace.calls import STORE_CALLS
-        if i.row.op == "callx":
-            raise NotSupported("the JIT does not run calls by register", cure="The interpreter does.")
         result, below = self.fresh(), self.fresh()
+        if i.row.op == "callx":
+            self.module.declared["python"] = 8
+            self.module.by_register = True
+            self.out(f"{below} = sub i64 %sp, {A.FRAME}")
+            self.out(f"{result} = call i64 @callx(i64 {self.get(i.dst)}, i64 {slot}, {self._words(5)}, i64 {below})")
+            self._answered(result, True)
+            return
         if i.src == 1:
             self.out(f"{below} = sub i64 %sp, {A.FRAME}")
             self.out(f"{result} = call i64 @f{self.code.target(slot)}({self._words(5)}, i64 {below})")
@@ -523,8 +549,20 @@ _PLAIN: dict[str, Callable[[_Function, int, Instruction], None]] = {
     "to_le": _Function._swap, "to_be": _Function._swap, "bswap": _Function._swap, "ja": _Function._jump,
     "may_goto": _Function._may_goto, "ldimm64": _Function._wide, "ldx": _Function._load, "ldxs": _Function._load,
     "st": _Function._store, "stx": _Function._store, "atomic": _Function._atomic, "exit": _Function._exit,
-    "call": _Function._call, "callx": _Function._call,
+    "call": _Function._call, "callx": _Function._call, "ldabs": _Function._packet, "ldind": _Function._packet,
 }
+
+_CALLX = f"""
+define internal i64 @callx(i64 %to, i64 %slot, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp) {{
+  %function = icmp uge i64 %to, {FUNCTIONS}
+  br i1 %function, label %local, label %helper
+local:
+  %f = call i64 @indirect(i64 %to, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp)
+  ret i64 %f
+helper:
+  %h = call i64 @python(i64 %to, i64 %slot, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp)
+  ret i64 %h
+}}"""
 
 _WORDS = """@arena = dso_local global ptr null, align 8
 @readable = dso_local global ptr null, align 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 from importlib import import_module
 from struct import pack_into, unpack_from
 
-from bpfwright._typing import TYPE_CHECKING, Any, Mapping, NoReturn, Self
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Self
 from bpfwright.errors import Fault, NotSupported, SessionError, UsageError
 from bpfwright.formats.btf.reader import Btf
 from bpfwright.hooks.running import FILES
@@ -125,6 +125,13 @@ class Userspace:
             loaded.close()
             raise
         return loaded
+
+    def load_code(self, insns: bytes, *, helpers: Mapping[int, Callable[..., int]] | None = None) -> UserProgram:
+        """Take in plain bytecode, which refers to nothing. `helpers` answer its calls besides the machine's own."""
+        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, verified=False,
+                           probes=frozenset(), helpers=helpers)
+        made.fd = self._number(made)
+        return made
 
     def create_map(self, spec: MapSpec) -> UserMap:
         """One map by itself."""

@@ -40,7 +40,8 @@ class NativeProgram:
         machine = program.machine
         stores = {thing.address: FILES[thing.spec.type] for thing in machine.things() if isinstance(thing, UserMap)}
         text = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
-                         arguments=_arguments, helper=_native_name, probes=program.probes,
+                         arguments=_arguments, helper=lambda number: "" if number in program.helpers else _native_name(number),
+                         probes=program.probes,
                          arena_bits=machine.arena.bits, stores=FILES)
         self._problem: BaseException | None = None
         self._keep: list[object] = []

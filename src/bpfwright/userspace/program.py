@@ -1,7 +1,7 @@
 """A program loaded in the userspace machine: relocated code, and its runs by one of the engines."""
 from __future__ import annotations
 
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 from bpfwright.errors import Fault, NotSupported
 from bpfwright.spec.objects import ProgramSpec
 from bpfwright.userspace.arena import TAIL_CALLS
@@ -32,7 +32,7 @@ class UserProgram:
     """See spec.machine.LoadedProgram; `fd` is the machine's number for it."""
 
     def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *, verified: bool,
-                 probes: frozenset[int]) -> None:
+                 probes: frozenset[int], helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
         self.machine = machine
         self.spec = spec
         self.code = code
@@ -42,6 +42,7 @@ class UserProgram:
         self.runs = 0
         self.run_time_ns = 0
         self.probes = probes
+        self.helpers = dict(helpers or {})
         self.interpreter = Interpreter(code, machine.arena, self, checked=not verified, probes=probes)
         self._native: NativeProgram | None = None
 
@@ -79,6 +80,16 @@ class UserProgram:
         """Interpret it once on what is laid out; r0."""
         return self._guarded(stage, cpu, lambda: self.interpreter.run(0, (stage.context,), cpu=cpu,
                                                                       budget=self.machine.budget))
+
+    def call(self, *words: int, cpu: int = 0) -> int:
+        """Run it on plain words (r1, r2); r0. Nothing is laid out. Raises Fault."""
+        machine = self.machine
+        machine.arena.bind()
+        native = self.native() if machine.engine == "jit" else None
+        first, second = (*words, 0, 0)[:2]
+        if native is not None:
+            return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu))
+        return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget))
 
     def _engine(self, repeat: int) -> NativeProgram | None:
         """Native code, where the machine wants it for so many runs; None: interpret."""
@@ -130,6 +141,9 @@ class UserProgram:
     def helper(self, number: int, slot: int) -> Any:
         if number == _TAIL_CALL:
             return self._tail_call
+        own = self.helpers.get(number)
+        if own is not None:
+            return lambda interpreter, r: own(*r[1:6])
         try:
             return body_of(number)
         except NotSupported as error:
@@ -140,10 +154,9 @@ class UserProgram:
 
     def packet_bytes(self, context: int, offset: int, size: int) -> bytes | None:
         """Bytes of a packet for the loads of classic BPF; None behind its end."""
-        memory = self.machine.arena.memory
-        data, end = (int.from_bytes(memory[context + o:context + o + 4], "little") for o in (76, 80))
-        at = data + offset
-        return bytes(memory[at:at + size]) if data <= at and at + size <= end else None
+        from bpfwright.helpers.bodies.packets import packet_load
+        found = packet_load(context, offset, size)
+        return None if found < 0 else found.to_bytes(size, "big")
 
     def tail_target(self, array: int, index: int) -> UserProgram | None:
         """The program that a tail call goes to, which is counted; None when there is none, or there were too many."""

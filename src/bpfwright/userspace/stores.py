@@ -33,7 +33,8 @@ def functions() -> dict[str, Callable[..., Any]]:
         file, _, name = place.partition(":")
         found[f"helper_{number}"] = getattr(import_module(f"bpfwright.helpers.bodies.{file}"), name)
     from bpfwright.userspace import kernel_functions
-    return found | kernel_functions.functions()
+    from bpfwright.helpers.bodies.packets import packet_load
+    return found | kernel_functions.functions() | {"packet_load": packet_load}
 
 
 def native_library() -> bytes:

@@ -4,10 +4,10 @@ Behind a packet program's context stand words of the machine's own: where the bu
 """
 from __future__ import annotations
 
-from bpfwright.spec.memory import copy, fill, load32, store32
+from bpfwright.spec.memory import copy, fill, load8, load32, store32
 from bpfwright.types import i64, u64
 
-__all__ = ["BUFFER", "BUFFER_END", "skb_load_bytes", "xdp_adjust_head", "xdp_adjust_tail"]
+__all__ = ["BUFFER", "BUFFER_END", "packet_load", "skb_load_bytes", "xdp_adjust_head", "xdp_adjust_tail"]
 
 _DATA, _DATA_END, _DATA_META = 0, 4, 8  # struct xdp_md
 _SKB_DATA, _SKB_DATA_END = 76, 80  # struct __sk_buff
@@ -39,6 +39,18 @@ def xdp_adjust_tail(ctx: u64, delta: u64) -> i64:
         fill(end, 0, moved - end)
     store32(ctx + _DATA_END, moved)
     return 0
+
+
+def packet_load(ctx: u64, offset: u64, size: u64) -> i64:
+    """Up to four bytes of the packet as a number in network order, for classic BPF's loads; -1 behind its end."""
+    data = load32(ctx + _SKB_DATA)
+    at = (data + offset) & 0xFFFFFFFF
+    if at < data or at + size > load32(ctx + _SKB_DATA_END):
+        return -1
+    value: u64 = 0
+    for index in range(size):
+        value = value << 8 | load8(at + index)
+    return value & 0xFFFFFFFF
 
 
 def skb_load_bytes(ctx: u64, offset: u64, to: u64, size: u64) -> i64:
