@@ -146,6 +146,8 @@ class Session:
         from bpfwright.events import Events
         reader = _reader(binding.handle, declared)
         made: Events[S] = Events(reader, declared.value.cls, binding.lost)
+        if not getattr(self.machine, "concurrent", True):  # nothing more comes while someone waits
+            made.stop()
         if self._deadline_ns is not None:
             made.within(max(0.0, (self._deadline_ns - now_ns()) / 1e9))
         self._closers.append(made.close)
@@ -157,9 +159,7 @@ class Session:
         if ring is None:
             return []
         if not hasattr(self, "_log_reader"):
-            from bpfwright.events import RingReader
-            from bpfwright.kernel.ring import MappedRing
-            self._log_reader = RingReader(MappedRing(ring), 1 << 16)  # type: ignore[arg-type]
+            self._log_reader = _ring_reader(ring, 1 << 16)
             self._closers.append(self._log_reader.close)
         return [_format(self.compiled.logs, record) for record in self._log_reader.records()]
 
@@ -320,13 +320,20 @@ def _read(elf: bytes) -> ObjectSpec:
 
 def _reader(handle: Any, declared: Any) -> Any:
     """What takes records out of a ring buffer, or out of the buffers of every CPU."""
-    if hasattr(declared, "pages"):
+    if hasattr(declared, "pages") and not hasattr(handle, "reader"):
         from bpfwright.events import PerfReader
         from bpfwright.kernel.ring import open_perf_buffers
         return PerfReader(open_perf_buffers(handle, declared.pages), declared.value.size)
+    return _ring_reader(handle, declared.value.size)
+
+
+def _ring_reader(handle: Any, width: int) -> Any:
+    own = getattr(handle, "reader", None)
+    if own is not None:
+        return own(width)
     from bpfwright.events import RingReader
     from bpfwright.kernel.ring import MappedRing
-    return RingReader(MappedRing(handle), declared.value.size)
+    return RingReader(MappedRing(handle), width)
 
 
 def prepare(programs: Iterable[Program[Any, Any, Any]], machine: Machine) -> None:
@@ -344,6 +351,9 @@ def _kernel() -> Machine:
 def target_of(machine: Machine) -> Target:
     """What to compile for: the machine's features, probed once per kernel and user and kept in the cache."""
     from bpfwright.lang.target import Target
+    known = getattr(machine, "target_features", None)
+    if known is not None:
+        return Target("v3", known)
     if not hasattr(type(machine), "features"):
         return Target()
     host = os.uname()

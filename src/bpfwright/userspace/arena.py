@@ -1,11 +1,11 @@
 """The machine's memory: one mapping; a program's pointers are offsets in it, below 2**32.
 
 So 32-bit context fields (`xdp_md.data`) hold whole pointers, a pointer can be told from a number by its range alone,
-and the same run gives the same addresses. A shadow holds two bits a byte, may be read and may be written: what checked
-runs ask before each access.
+and the same run gives the same addresses. Behind it lies a shadow of two bits a byte, may be read and may be written:
+what checked runs ask before each access, and what maps and helpers change as they hand memory out.
 
     0x0000  nothing: null and what is near it faults
-    0x1000  the machine's page: CPU number, clock, random state, current task (offsets below)
+    0x1000  the machine's page: CPU number, clock, random state, current task (spec/page.py)
     0x2000  stacks, one a CPU
     then    what is allocated
 """
@@ -17,14 +17,10 @@ import sys
 from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.spec import memory as dialect
+from bpfwright.spec.page import CPUS, READABLE, WRITABLE
 
-__all__ = ["FRAME", "PAGE", "STACK_SIZE", "Arena"]
+__all__ = ["FRAME", "STACK_SIZE", "Arena"]
 
-PAGE = 0x1000
-CPU, CPUS, CLOCK, RANDOM, PID_TGID, UID_GID, COMM, CGROUP, TASK = (
-    PAGE, PAGE + 4, PAGE + 8, PAGE + 16, PAGE + 24, PAGE + 32, PAGE + 40, PAGE + 56, PAGE + 64)
-FAULT, FAULT_SLOT, FAULT_ADDRESS, STACK_LOW, TAIL_CALLS, REDIRECT = (
-    PAGE + 72, PAGE + 76, PAGE + 80, PAGE + 88, PAGE + 96, PAGE + 104)
 STACKS, STACK_SIZE, FRAME = 0x2000, 1 << 16, 512
 _NORESERVE = 0x4000
 
@@ -40,14 +36,17 @@ class Arena:
             raise UsageError("the memory of a userspace machine is a power of two from 1 MiB to 4 GiB")
         self.size = size_bytes
         self.cpus = cpus
-        self.memory = _mapping(size_bytes)
-        # A checked access of 8 bytes may look one byte behind the last.
-        self.readable, self.writable = _mapping(size_bytes // 8 + 8), _mapping(size_bytes // 8 + 8)
+        part = size_bytes // 8 + 64  # a checked access of 8 bytes looks one byte behind the last
+        self.memory = _mapping(size_bytes + 2 * part)
+        whole = memoryview(self.memory)
+        self.readable, self.writable = whole[size_bytes:size_bytes + part], whole[size_bytes + part:]
         self._next = STACKS
         self._free: dict[int, list[int]] = {}
         self._sizes: dict[int, int] = {}
         dialect.bind(self.memory)
         dialect.store32(CPUS, cpus)
+        dialect.store64(READABLE, size_bytes)
+        dialect.store64(WRITABLE, size_bytes + part)
         self.stacks = [self.allocate(STACK_SIZE, readable=False, writable=False) for _ in range(cpus)]
 
     def stack_top(self, cpu: int) -> int:
@@ -98,19 +97,21 @@ class Arena:
         dialect.bind(self.memory)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; the addresses mean nothing any more."""
         dialect.release(self.memory)
-        for part in (self.memory, self.readable, self.writable):
-            try:
-                part.close()
-            except BufferError:  # someone still looks at it: it goes when they let go
-                continue
+        self.readable.release()
+        self.writable.release()
+        try:
+            self.memory.close()
+        except BufferError:  # someone still looks at it: it goes when they let go
+            pass
 
 
 def _mapping(size: int) -> Any:
     """Zeroed memory that costs nothing until it is touched."""
-    if sys.platform == "linux":
-        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    if hasattr(mmap, "MAP_ANONYMOUS"):
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        return mmap.mmap(-1, size, flags=flags | (_NORESERVE if sys.platform == "linux" else 0))
     return mmap.mmap(-1, size)
 
 
@@ -125,7 +126,7 @@ def _mark(shadow: Any, address: int, size: int, allowed: bool) -> None:
     if head == 0 and tail == 0:
         shadow[first:last + 1] = bytes(mask) if allowed else bytes(len(mask))
         return
-    old = shadow[first:last + 1]
+    old = bytes(shadow[first:last + 1])
     middle = b"\xff" * (last - first - 1) if allowed else bytes(max(0, last - first - 1))
     ends = [old[i] | mask[i] if allowed else old[i] & ~mask[i] & 0xFF for i in (0, -1)]
     shadow[first:last + 1] = bytes([ends[0]]) if first == last else bytes([ends[0]]) + middle + bytes([ends[1]])

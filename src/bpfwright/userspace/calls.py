@@ -1,23 +1,19 @@
 """What a call instruction runs: a helper's body, an operation of a map's store, or what only an engine can do."""
 from __future__ import annotations
 
-from importlib import import_module
-
 from bpfwright._abi.helpers import HELPER_NAMES
 from bpfwright._typing import Any, Callable
 from bpfwright.errors import NotSupported
-from bpfwright.helpers.bodies import BODIES
 from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.memory import load32
-from bpfwright.userspace.stores import store_of
+from bpfwright.userspace.stores import helper_body, store_of
 
-__all__ = ["MOVES_PACKET", "STORE_CALLS", "body_of"]
+__all__ = ["STORE_CALLS", "body_of"]
 
 Body = Callable[[Any, list[int]], int | None]
 
 STORE_CALLS = {1: ("lookup", 2), 2: ("update", 4), 3: ("delete", 2), 87: ("push", 3), 88: ("pop", 2), 89: ("peek", 2)}
 """Helper number: the store's operation and how many words it takes, the map first."""
-MOVES_PACKET = frozenset((44, 54, 65, 38, 39, 43, 50, 31))
 _WORD = (1 << 64) - 1
 
 
@@ -25,20 +21,11 @@ def body_of(number: int) -> Body:
     """What helper `number` does, for the interpreter. Raises NotSupported."""
     if number in STORE_CALLS:
         return _of_store(*STORE_CALLS[number])
-    place = BODIES.get(number)
-    if place is None:
+    function = helper_body(number)
+    if function is None:
         raise NotSupported(f"the userspace machine does not have bpf_{HELPER_NAMES.get(number, number)}() yet")
-    file, _, name = place.partition(":")
-    function = getattr(import_module(f"bpfwright.helpers.bodies.{file}"), name)
     count = function.__code__.co_argcount
     end = 1 + count
-    if number in MOVES_PACKET:
-        def moving(interpreter: Any, r: list[int]) -> int:
-            found: int = function(*r[1:end])
-            interpreter.host.stage.moved()
-            return found
-
-        return moving
     return lambda interpreter, r: function(*r[1:end])
 
 

@@ -372,8 +372,9 @@ class Interpreter:
         raise Fault("instruction", slot)
 
 
-_FAMILIES = {**dict.fromkeys((op for op in ARITHMETIC if op not in ("sdiv", "smod")), "arithmetic"), "neg": "arithmetic",
-             **dict.fromkeys(COMPARISONS, "branch"), "to_le": "swap", "to_be": "swap", "bswap": "swap", "ja": "jump",
+_FAMILIES = {**dict.fromkeys((op for op in ARITHMETIC if op not in ("sdiv", "smod")), "arithmetic"),
+             **dict.fromkeys(COMPARISONS, "branch"), "neg": "arithmetic", "to_le": "swap",
+             "to_be": "swap", "bswap": "swap", "ja": "jump",
              "gotox": "nothing", "call": "call", "callx": "call", "exit": "exit", "may_goto": "may_goto",
              "ldimm64": "wide", "ldabs": "packet", "ldind": "packet", "ldx": "load", "ldxs": "load", "st": "store",
              "stx": "store", "atomic": "atomic"}

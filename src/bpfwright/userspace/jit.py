@@ -11,7 +11,8 @@ from bpfwright.errors import NotSupported
 from bpfwright.formats.isa.instructions import Instruction
 from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS
 from bpfwright.maps.stores._header import KIND
-from bpfwright.userspace import arena as A
+from bpfwright.spec import page as P
+from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
 
 __all__ = ["KINDS", "MapAt", "translate"]
@@ -34,8 +35,8 @@ def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[
     """The module's text. It defines `enter(ctx, sp, budget)` and `repeat(ctx, sp, budget, times)`.
 
     `helper` gives the native name of helper or (negative) kernel function numbers, empty for what Python answers;
-    `arguments` how many words a native name takes. The module's words `arena`, `readable` and `writable` are set by
-    whoever loads it. Raises NotSupported for what only the interpreter runs.
+    `arguments` how many words a native name takes. Whoever loads the module sets its word `arena`. Raises NotSupported
+    for what only the interpreter runs.
     """
     return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}).text()
 
@@ -50,6 +51,8 @@ class _Module:
         self.helper = helper
         self.probes = probes
         self.arena_bits = arena_bits
+        size = 1 << arena_bits
+        self.shadows = {"readable": size, "writable": size + size // 8 + 64}
         self.stores = stores
         self.declared: dict[str, int] = {}
         self.dispatched: dict[str, tuple[str, int]] = {}
@@ -227,7 +230,7 @@ class _Function:
     def _stop_on_fault(self) -> None:
         place, kind, good = self.fresh(), self.fresh(), self.fresh()
         self.count += 1
-        self.out(f"{place} = getelementptr i8, ptr %base, i64 {A.FAULT}")
+        self.out(f"{place} = getelementptr i8, ptr %base, i64 {P.FAULT}")
         self.out(f"{kind} = load i32, ptr {place}, align 4")
         self.out(f"{good} = icmp eq i32 {kind}, 0")
         self.out(f"br i1 {good}, label %on{self.count}, label %off{self.count}, !prof !1")
@@ -261,8 +264,8 @@ class _Function:
         self.out(f"{inside} = icmp eq i64 {high}, 0")
         self.out(f"{low} = and i64 {at}, {mask}")
         self.out(f"{granule} = lshr i64 {low}, 3")
-        self.out(f"{whole} = load ptr, ptr @{shadow}, !invariant.load !0")
-        self.out(f"{place} = getelementptr i8, ptr {whole}, i64 {granule}")
+        self.out(f"{whole} = add i64 {granule}, {self.module.shadows[shadow]}")
+        self.out(f"{place} = getelementptr i8, ptr %base, i64 {whole}")
         self.out(f"{bits} = load i16, ptr {place}, align 1")
         self.out(f"{shift} = trunc i64 {low} to i16")
         three = self.fresh()
@@ -399,7 +402,7 @@ class _Function:
         bits = i.row.width
         good = self._allowed(at, bits // 8, "readable")
         safe, pointer, value, found = (self.fresh() for _ in range(4))
-        self.out(f"{safe} = select i1 {good}, i64 {at}, i64 {A.PAGE}")
+        self.out(f"{safe} = select i1 {good}, i64 {at}, i64 {P.PAGE}")
         self.out(f"{pointer} = getelementptr i8, ptr %base, i64 {safe}")
         self.out(f"{value} = load i{bits}, ptr {pointer}, align 1")
         self.out(f"{found} = select i1 {good}, i{bits} {value}, i{bits} 0")
@@ -481,12 +484,12 @@ class _Function:
         if i.row.op == "callx":
             self.module.declared["python"] = 8
             self.module.by_register = True
-            self.out(f"{below} = sub i64 %sp, {A.FRAME}")
+            self.out(f"{below} = sub i64 %sp, {FRAME}")
             self.out(f"{result} = call i64 @callx(i64 {self.get(i.dst)}, i64 {slot}, {self._words(5)}, i64 {below})")
             self._answered(result, True)
             return
         if i.src == 1:
-            self.out(f"{below} = sub i64 %sp, {A.FRAME}")
+            self.out(f"{below} = sub i64 %sp, {FRAME}")
             self.out(f"{result} = call i64 @f{self.code.target(slot)}({self._words(5)}, i64 {below})")
             self._answered(result, self.module.checked)
             return
@@ -495,7 +498,7 @@ class _Function:
             self._tail_call(slot)
             return
         if number == 181:
-            self.out(f"{below} = sub i64 %sp, {A.FRAME}")
+            self.out(f"{below} = sub i64 %sp, {FRAME}")
             self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
             self._answered(result, True)
             return
@@ -565,8 +568,6 @@ helper:
 }}"""
 
 _WORDS = """@arena = dso_local global ptr null, align 8
-@readable = dso_local global ptr null, align 8
-@writable = dso_local global ptr null, align 8
 @budget = internal global i64 0, align 8
 !0 = !{}
 !1 = !{!"branch_weights", i32 100000, i32 1}
@@ -593,7 +594,7 @@ define i64 @enter_with(i64 %a1, i64 %a2, i64 %sp, i64 %budget) {{
 define i64 @repeat(i64 %ctx, i64 %sp, i64 %budget, i64 %times) {{
 entry:
   %base = load ptr, ptr @arena
-  %where = getelementptr i8, ptr %base, i64 {A.FAULT}
+  %where = getelementptr i8, ptr %base, i64 {P.FAULT}
   br label %again
 again:
   %i = phi i64 [0, %entry], [%next, %on]
@@ -611,15 +612,15 @@ done:
 }}
 define internal void @fault(i32 %kind, i32 %slot, i64 %address) cold noinline {{
   %base = load ptr, ptr @arena
-  %k = getelementptr i8, ptr %base, i64 {A.FAULT}
+  %k = getelementptr i8, ptr %base, i64 {P.FAULT}
   %old = load i32, ptr %k
   %first = icmp eq i32 %old, 0
   br i1 %first, label %tell, label %known
 tell:
   store i32 %kind, ptr %k
-  %s = getelementptr i8, ptr %base, i64 {A.FAULT_SLOT}
+  %s = getelementptr i8, ptr %base, i64 {P.FAULT_SLOT}
   store i32 %slot, ptr %s
-  %a = getelementptr i8, ptr %base, i64 {A.FAULT_ADDRESS}
+  %a = getelementptr i8, ptr %base, i64 {P.FAULT_ADDRESS}
   store i64 %address, ptr %a
   ret void
 known:
@@ -627,38 +628,43 @@ known:
 }}
 define internal i1 @frame(i64 %sp) {{
   %base = load ptr, ptr @arena, !invariant.load !0
-  %p = getelementptr i8, ptr %base, i64 {A.STACK_LOW}
+  %p = getelementptr i8, ptr %base, i64 {P.STACK_LOW}
   %low = load i64, ptr %p
-  %bottom = sub i64 %sp, {A.FRAME}
+  %bottom = sub i64 %sp, {FRAME}
   %good = icmp uge i64 %bottom, %low
   br i1 %good, label %mark, label %out
 mark:
   %stack = getelementptr i8, ptr %base, i64 %bottom
-  call void @llvm.memset.p0.i64(ptr align 8 %stack, i8 0, i64 {A.FRAME}, i1 false)
+  call void @llvm.memset.p0.i64(ptr align 8 %stack, i8 0, i64 {FRAME}, i1 false)
   call void @shade(i64 %bottom, i8 -1)
   ret i1 true
 out:
   ret i1 false
 }}
 define internal void @unframe(i64 %sp) {{
-  %bottom = sub i64 %sp, {A.FRAME}
+  %bottom = sub i64 %sp, {FRAME}
   call void @shade(i64 %bottom, i8 0)
   ret void
 }}
 define internal void @shade(i64 %bottom, i8 %byte) {{
   %at = lshr i64 %bottom, 3
-  %rs = load ptr, ptr @readable, !invariant.load !0
-  %ws = load ptr, ptr @writable, !invariant.load !0
-  %r = getelementptr i8, ptr %rs, i64 %at
-  %w = getelementptr i8, ptr %ws, i64 %at
-  call void @llvm.memset.p0.i64(ptr align 1 %r, i8 %byte, i64 {A.FRAME // 8}, i1 false)
-  call void @llvm.memset.p0.i64(ptr align 1 %w, i8 %byte, i64 {A.FRAME // 8}, i1 false)
+  %base = load ptr, ptr @arena, !invariant.load !0
+  %rp = getelementptr i8, ptr %base, i64 {P.READABLE}
+  %wp = getelementptr i8, ptr %base, i64 {P.WRITABLE}
+  %ro = load i64, ptr %rp
+  %wo = load i64, ptr %wp
+  %ra = add i64 %ro, %at
+  %wa = add i64 %wo, %at
+  %r = getelementptr i8, ptr %base, i64 %ra
+  %w = getelementptr i8, ptr %base, i64 %wa
+  call void @llvm.memset.p0.i64(ptr align 1 %r, i8 %byte, i64 {FRAME // 8}, i1 false)
+  call void @llvm.memset.p0.i64(ptr align 1 %w, i8 %byte, i64 {FRAME // 8}, i1 false)
   ret void
 }}
 define internal i64 @loop(i64 %n, i64 %callback, i64 %ctx, i64 %flags, i64 %sp) {{
 entry:
   %base = load ptr, ptr @arena
-  %where = getelementptr i8, ptr %base, i64 {A.FAULT}
+  %where = getelementptr i8, ptr %base, i64 {P.FAULT}
   %flagged = icmp ne i64 %flags, 0
   br i1 %flagged, label %invalid, label %sized
 sized:

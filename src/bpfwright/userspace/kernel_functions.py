@@ -1,10 +1,9 @@
 """Kernel functions that programs may call here, by the numbers that relocation gives them."""
 from __future__ import annotations
 
-from importlib import import_module
-
 from bpfwright._typing import Any, Callable
 from bpfwright.helpers.bodies import KERNEL_FUNCTIONS
+from bpfwright.userspace.stores import kernel_function_body
 
 __all__ = ["NUMBERS", "body", "functions", "native_name"]
 
@@ -13,9 +12,7 @@ _NAMES = {number: name for name, number in NUMBERS.items()}
 
 
 def _function(name: str) -> Callable[..., Any]:
-    file, _, function = KERNEL_FUNCTIONS[name].partition(":")
-    found: Callable[..., Any] = getattr(import_module(f"bpfwright.helpers.bodies.{file}"), function)
-    return found
+    return kernel_function_body(name)
 
 
 def functions() -> dict[str, Callable[..., Any]]:

@@ -12,7 +12,8 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
-from bpfwright.userspace.arena import CPU, PID_TGID, RANDOM, UID_GID, Arena
+from bpfwright.spec.page import CPU, PID_TGID, RANDOM, UID_GID
+from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
@@ -64,6 +65,8 @@ class Userspace:
 
     def __init__(self, *, seed: int = 0, cpus: int = 2, memory_bytes: int = 1 << 30,
                  kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto") -> None:
+        self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf"))
+        self.concurrent = False  # programs run when they are asked to, and while nobody waits for their events
         if engine not in ("auto", "interpreter", "jit"):
             raise UsageError(f"{engine!r} is no engine", cure='Choose "auto", "interpreter" or "jit".')
         if not 1 <= cpus <= 256:

@@ -9,7 +9,8 @@ from bpfwright.errors import KernelError, MapFull, SessionError, UsageError, Wro
 from bpfwright.maps.stores._header import BODY, CPUS, FLAGS, KEY_SIZE, KIND, MAX_ENTRIES, VALUE_SIZE
 from bpfwright.spec import memory as dialect
 from bpfwright.spec.objects import MapSpec
-from bpfwright.userspace.arena import CPU, Arena
+from bpfwright.spec.page import CPU
+from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.stores import store_of
 
 __all__ = ["UserMap"]
@@ -94,6 +95,11 @@ class UserMap:
         at = self._scratch + 2 * self.spec.key_size + 16 & ~7
         self._arena.memory[at:at + len(value)] = value
         return at
+
+    @property
+    def arena(self) -> Arena:
+        """The memory that it lives in."""
+        return self._arena
 
     def _at(self, address: int) -> bytes:
         return bytes(self._arena.memory[address:address + self.spec.value_size])
@@ -217,6 +223,11 @@ class UserMap:
     def freeze(self) -> None:
         """No more writes from outside."""
         self.frozen = True
+
+    def reader(self, width: int) -> Any:
+        """What takes records out of a ring buffer here; see events.RingReader. `width` is that of a record."""
+        from bpfwright.userspace.rings import open_reader
+        return open_reader(self, width)
 
     def map_values(self, *, writable: bool = True) -> MappedValues:
         """An array's memory itself: what programs write is seen at once."""

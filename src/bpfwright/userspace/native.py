@@ -7,14 +7,13 @@ from bpfwright import _cache, _llvm
 from bpfwright._native import NativeCode, address_of, callback, load_native
 from bpfwright._typing import TYPE_CHECKING
 from bpfwright.errors import Fault
-from bpfwright.helpers.bodies import BODIES
 from bpfwright.maps.stores import FILES
+from bpfwright.spec.page import FAULT, FAULT_ADDRESS
 from bpfwright.userspace import kernel_functions
-from bpfwright.userspace.arena import FAULT, FAULT_ADDRESS, STACK_SIZE
-from bpfwright.userspace.calls import MOVES_PACKET
+from bpfwright.userspace.arena import STACK_SIZE
 from bpfwright.userspace.jit import KINDS, translate
 from bpfwright.userspace.map import UserMap
-from bpfwright.userspace.stores import functions
+from bpfwright.userspace.stores import functions, helper_body
 
 if TYPE_CHECKING:
     from bpfwright.userspace.program import UserProgram
@@ -39,9 +38,11 @@ class NativeProgram:
         self._program = program
         machine = program.machine
         stores = {thing.address: FILES[thing.spec.type] for thing in machine.things() if isinstance(thing, UserMap)}
+        def native_name(number: int) -> str:
+            return "" if number in program.helpers else _native_name(number)
+
         text = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
-                         arguments=_arguments, helper=lambda number: "" if number in program.helpers else _native_name(number),
-                         probes=program.probes,
+                         arguments=_arguments, helper=native_name, probes=program.probes,
                          arena_bits=machine.arena.bits, stores=FILES)
         self._problem: BaseException | None = None
         self._keep: list[object] = []
@@ -51,9 +52,7 @@ class NativeProgram:
             symbols[name], kept = callback(function, count)
             self._keep.append(kept)
         self._code: NativeCode = load_native(_compiled(text), symbols)
-        for word, memory in (("arena", machine.arena.memory), ("readable", machine.arena.readable),
-                             ("writable", machine.arena.writable)):
-            self._code.set_word(word, address_of(memory))
+        self._code.set_word("arena", address_of(machine.arena.memory))
         self._repeat = self._code.words("repeat", 4)
         self._enter_with = self._code.words("enter_with", 4)
 
@@ -118,10 +117,10 @@ class NativeProgram:
 
 
 def _native_name(number: int) -> str:
-    """The library's name of a helper, or of kernel function -number; what moves packets needs Python's help."""
+    """The library's name of a helper, or of kernel function -number; empty when it has none."""
     if number < 0:
         return kernel_functions.native_name(-number)
-    return f"helper_{number}" if number in BODIES and number not in MOVES_PACKET else ""
+    return f"helper_{number}" if helper_body(number) is not None else ""
 
 
 def _compiled(text: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 from bpfwright.errors import Fault, NotSupported
 from bpfwright.spec.objects import ProgramSpec
-from bpfwright.userspace.arena import TAIL_CALLS
+from bpfwright.spec.page import TAIL_CALLS
 from bpfwright.userspace.calls import body_of
 from bpfwright.userspace.code import Code
 from bpfwright.userspace.interpreter import Interpreter

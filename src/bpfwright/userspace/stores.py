@@ -5,9 +5,10 @@ from importlib import import_module
 
 from bpfwright._typing import Any, Callable
 from bpfwright.errors import NotSupported
-from bpfwright.maps.stores import FILES
+from bpfwright.helpers.bodies import BODIES, KERNEL_FUNCTIONS
+from bpfwright.maps.stores import FILES, HELPERS
 
-__all__ = ["OPERATIONS", "native_library", "store_of"]
+__all__ = ["OPERATIONS", "functions", "helper_body", "kernel_function_body", "native_library", "store_of"]
 
 OPERATIONS = ("create", "lookup", "update", "delete", "next_key", "push", "pop", "peek")
 
@@ -20,18 +21,36 @@ def store_of(kind: int) -> Any:
     return import_module(f"bpfwright.maps.stores.{name}")
 
 
+def _named(room: str, place: str) -> Callable[..., Any]:
+    file, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"bpfwright.{room}.{file}"), name)
+    return found
+
+
+def helper_body(number: int) -> Callable[..., Any] | None:
+    """What helper `number` does, in the dialect; None when nothing here does."""
+    if number in HELPERS:
+        return _named("maps.stores", HELPERS[number])
+    return _named("helpers.bodies", BODIES[number]) if number in BODIES else None
+
+
+def kernel_function_body(name: str) -> Callable[..., Any]:
+    """What a kernel function does, in the dialect."""
+    return _named("helpers.bodies", KERNEL_FUNCTIONS[name])
+
+
 def functions() -> dict[str, Callable[..., Any]]:
     """Every operation of every store and every helper's body, by its name in native code."""
-    from bpfwright.helpers.bodies import BODIES
     found: dict[str, Callable[..., Any]] = {}
     for file in sorted(set(FILES.values())):
         module = import_module(f"bpfwright.maps.stores.{file}")
         for operation in OPERATIONS:
             if hasattr(module, operation):
                 found[f"{file}_{operation}"] = getattr(module, operation)
-    for number, place in BODIES.items():
-        file, _, name = place.partition(":")
-        found[f"helper_{number}"] = getattr(import_module(f"bpfwright.helpers.bodies.{file}"), name)
+    for number in (*BODIES, *HELPERS):
+        function = helper_body(number)
+        assert function is not None
+        found[f"helper_{number}"] = function
     from bpfwright.userspace import kernel_functions
     from bpfwright.helpers.bodies.packets import packet_load
     return found | kernel_functions.functions() | {"packet_load": packet_load}

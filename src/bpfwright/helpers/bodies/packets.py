@@ -5,6 +5,7 @@ Behind a packet program's context stand words of the machine's own: where the bu
 from __future__ import annotations
 
 from bpfwright.spec.memory import copy, fill, load8, load32, store32
+from bpfwright.spec.shadow import grant, revoke
 from bpfwright.types import i64, u64
 
 __all__ = ["BUFFER", "BUFFER_END", "packet_load", "skb_load_bytes", "xdp_adjust_head", "xdp_adjust_tail"]
@@ -24,6 +25,9 @@ def xdp_adjust_head(ctx: u64, delta: u64) -> i64:
     length = data - meta
     if moved < load32(ctx + BUFFER) + 40 + length or moved + _ETH_HLEN > load32(ctx + _DATA_END):
         return _EINVAL
+    end = load32(ctx + _DATA_END)
+    revoke(meta, end - meta)
+    grant(moved, end - moved)
     store32(ctx + _DATA, moved)
     store32(ctx + _DATA_META, moved)
     return 0
@@ -37,6 +41,9 @@ def xdp_adjust_tail(ctx: u64, delta: u64) -> i64:
         return _EINVAL
     if moved > end:
         fill(end, 0, moved - end)
+        grant(end, moved - end)
+    else:
+        revoke(moved, end - moved)
     store32(ctx + _DATA_END, moved)
     return 0
 

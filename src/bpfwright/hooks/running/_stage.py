@@ -24,9 +24,6 @@ class Stage(Protocol):
     def enter(self) -> None:
         """Lay everything out as it was given."""
 
-    def moved(self) -> None:
-        """A helper has moved the packet's ends: say what may be accessed now."""
-
     def leave(self) -> tuple[bytes, bytes]:
         """(packet, context) as the program left them."""
 

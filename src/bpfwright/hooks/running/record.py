@@ -21,9 +21,6 @@ class Stage:
     def enter(self) -> None:
         self._arena.memory[self.context:self.context + len(self._given)] = self._given
 
-    def moved(self) -> None:
-        return None
-
     def leave(self) -> tuple[bytes, bytes]:
         return b"", bytes(self._arena.memory[self.context:self.context + len(self._given)])
 

@@ -48,9 +48,9 @@ class Stage:
         if not any(self._given[_IFINDEX:_IFINDEX + 4]):
             pack_into("<I", memory, at + _IFINDEX, 1)
         _BOUNDS.pack_into(memory, at + _PRIVATE, self._buffer, self._buffer + self._room)
-        self.moved()
+        self._allow()
 
-    def moved(self) -> None:
+    def _allow(self) -> None:
         memory, at = self._arena.memory, self.context
         data, end = (int.from_bytes(memory[at + o:at + o + 4], "little") for o in (_DATA, _DATA_END))
         self._arena.allow(self._buffer, self._room, readable=False, writable=False)

@@ -38,9 +38,9 @@ class Stage:
         _, _, _, ifindex, queue, egress = self._given
         _MD.pack_into(memory, self.context, start, start + len(self._data), start, ifindex or 1, queue, egress)
         _BOUNDS.pack_into(memory, self.context + _PRIVATE, self._buffer, self._buffer + self._room)
-        self.moved()
+        self._allow()
 
-    def moved(self) -> None:
+    def _allow(self) -> None:
         data, end, meta = _MD.unpack_from(self._arena.memory, self.context)[:3]
         self._arena.allow(self._buffer, self._room, readable=False, writable=False)
         self._arena.allow(min(data, meta), end - min(data, meta), readable=True, writable=True)

@@ -13,7 +13,11 @@ They are compiled natively for the JIT and run as Python by the interpreter, on 
 """
 from __future__ import annotations
 
-__all__ = ["FILES"]
+__all__ = ["FILES", "HELPERS"]
 
-FILES: dict[int, str] = {1: "hash", 2: "array"}
+FILES: dict[int, str] = {1: "hash", 2: "array", 27: "ringbuf"}
 """The file of each bpf_map_type; a test holds it against the files' own `KINDS`."""
+
+HELPERS: dict[int, str] = {130: "ringbuf:output", 131: "ringbuf:reserve", 132: "ringbuf:submit", 133: "ringbuf:discard",
+                           134: "ringbuf:query"}
+"""`file:function` by the number of a helper that is an operation of one store."""

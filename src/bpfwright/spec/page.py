@@ -1,0 +1,15 @@
+"""Where things stand in the userspace machine's own page of memory, and in a map's header.
+
+Engines, stores and helpers share these places; a program sees none of them.
+"""
+from __future__ import annotations
+
+__all__ = ["CGROUP", "CLOCK", "COMM", "CPU", "CPUS", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT", "PAGE", "PID_TGID",
+           "RANDOM", "READABLE", "REDIRECT", "STACK_LOW", "TAIL_CALLS", "TASK", "UID_GID", "WRITABLE"]
+
+PAGE = 0x1000
+CPU, CPUS, CLOCK, RANDOM = PAGE, PAGE + 4, PAGE + 8, PAGE + 16  # 32 bits, 32 bits, ns, state
+PID_TGID, UID_GID, COMM, CGROUP, TASK = PAGE + 24, PAGE + 32, PAGE + 40, PAGE + 56, PAGE + 64
+FAULT, FAULT_SLOT, FAULT_ADDRESS, STACK_LOW = PAGE + 72, PAGE + 76, PAGE + 80, PAGE + 88
+TAIL_CALLS, REDIRECT = PAGE + 96, PAGE + 104
+READABLE, WRITABLE = PAGE + 112, PAGE + 120  # where the two shadows begin
