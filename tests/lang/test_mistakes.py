@@ -14,9 +14,11 @@ from enum import IntEnum
 from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, be16, bits, char, exists, i32, i64, log, ptr,
                        shared, subprogram, u8, u16, u32, u64)
 from bpfwright.headers import IPv4, IPv6, TCP, UDP, Ethernet
-from bpfwright.helpers import current, now_ns, rcu, task_from_pid, kfunc, external
-from bpfwright.hooks import xdp, tc, raw_tracepoint, tracepoint, socket_filter
-from bpfwright.maps import Array, Hash, LpmTrie, LruHash, PerCpuArray, PerCpuHash, ProgArray, Queue, RingBuf, StackTrace, TaskStorage
+from bpfwright.helpers import current, now_ns, rcu, task_from_pid, kfunc, external, whole_packet
+from bpfwright.hooks import kprobe, perf_event, xdp, tc, raw_tracepoint, tracepoint, socket_filter
+from bpfwright.maps import Array, Hash, LpmTrie, LruHash, PerCpuArray, PerCpuHash, ProgArray, Queue, RingBuf, StackTrace, TaskStorage, Timer
+from bpfwright.tracepoints.syscalls import sys_exit_getpid
+from bpfwright.vmlinux import task_struct
 from bpfwright.types import KernelStruct
 class Blocked(Struct):
     packets: u64
@@ -74,6 +76,39 @@ def two(a, b):
     return a + b
 @kfunc
 def bpf_untyped(task) -> i32: external()
+@kfunc
+def bpf_task_from_pid(pid: i32) -> task_struct | None: external()
+class Lease(Struct):
+    hits: u64
+    timer: Timer[u32, Lease] = Timer()
+leases = Hash[u32, Lease](max_entries=8)
+def expire(key: u32, lease: Lease) -> None:
+    leases.pop(key, None)
+def moved(ctx):
+    return ctx.adjust_head(4)
+def moved_below(ctx):
+    return moved(ctx)
+@subprogram
+def third(a: u64) -> u64:
+    return a // 3
+@subprogram
+def s7(a: u64) -> u64:
+    n = a
+    for k in counts.keys():
+        n += k
+    return n
+@subprogram
+def s6(a: u64) -> u64: return s7(a + 1) * 3
+@subprogram
+def s5(a: u64) -> u64: return s6(a + 1) * 3
+@subprogram
+def s4(a: u64) -> u64: return s5(a + 1) * 3
+@subprogram
+def s3(a: u64) -> u64: return s4(a + 1) * 3
+@subprogram
+def s2(a: u64) -> u64: return s3(a + 1) * 3
+@subprogram
+def s1(a: u64) -> u64: return s2(a + 1) * 3
 """
 
 # name: (body of an XDP program that has `ip`, what the sentence says)
@@ -199,7 +234,102 @@ XDP = {
     "matrix product": ("x = ctx.length @ 3", "has no meaning here"),
     "header after adjusting": ("if not ctx.adjust_head(-4): return xdp.DROP\n    x = ip.ttl", "the packet may have moved"),
     "call in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = now_ns()", "nothing may be called while a spin lock is held"),
+    "header after maybe adjusting": ("if ctx.length > 100 and ctx.adjust_head(4): return xdp.PASS\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header after adjusting in an expression": ("y = ctx.adjust_head(4) if ctx.length > 100 else False\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header after adjusting in a loop's test": ("while ctx.adjust_head(4):\n        return xdp.DROP\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header in the next round": ("for i in range(5):\n        ip.ttl = 3\n        ok = ctx.adjust_head(1)", "the packet may have moved since ip"),
+    "header after a function that adjusts": ("ok = moved_below(ctx)\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header after a guard that adjusts": ("match ctx.length:\n        case 5 if ctx.adjust_head(2): pass\n        case _: ip.ttl = 3", "the packet may have moved since ip"),
+    "options walked while adjusting": ("p = ctx.find(TCP)\n    if p is None: return xdp.PASS\n    for o in p.options: ok = ctx.adjust_tail(2)", "the packet moves while this is walked"),
+    "argument adjusted away": ("x = two(ip, ctx.adjust_head(1))", "the packet moves before this is used"),
+    "current in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = current.cpu", "nothing may be called while a spin lock"),
+    "item in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = local[0]", "nothing may be called while a spin lock"),
+    "store in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        counts[1] = 3", "nothing may be called while a spin lock"),
+    "membership in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        if 3 in counts: e.tokens = 1", "nothing may be called while a spin lock"),
+    "walk in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        for k in counts: e.tokens = k", "nothing may be called while a spin lock"),
+    "log in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        log(f'{ctx.length}')", "nothing may be called while a spin lock"),
+    "reserve in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        with opens.reserve() as r:\n            e.tokens = 1", "nothing may be called while a spin lock"),
+    "kernel function in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        x = bpf_task_from_pid(1)", "nothing may be called while a spin lock"),
+    "subprogram in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = third(e.tokens)", "is a @subprogram, which nothing may call while a spin lock"),
+    "tail call with a record": ("with opens.reserve() as r:\n        stages.tail_call(ctx, 1)", "a ring record is held here"),
+    "tail call in rcu": ("with rcu():\n        stages.tail_call(ctx, 1)", "the RCU read lock is held here"),
+    "tail call with a task": ("with task_from_pid(1) as held:\n        stages.tail_call(ctx, 1)", "a task is held here"),
+    "tail call with a reference": ("held = bpf_task_from_pid(1)\n    stages.tail_call(ctx, 1)", "held is a reference that is held"),
+    "nine frames": ("if s1(ctx.length) > 7: return xdp.DROP", None),
     "kfunc without type": ("x = bpf_untyped(1)", "has no type"),
+}
+
+
+# name: (a program whose wrong line ends in a mark, what the sentence says)
+WHOLE = {
+    "call in a function that a lock's body inlines": ("""
+def later():
+    return now_ns()  # here
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:
+            e.tokens = later()
+    return xdp.PASS""", "nothing may be called while a spin lock"),
+    "tail call in a function that is inlined": ("""
+def onward(ctx):
+    stages.tail_call(ctx, 1)  # here
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:
+    with task_from_pid(1) as held:
+        onward(ctx)
+    return xdp.PASS""", "a task is held here"),
+    "header after writing in tc": ("""
+@tc.program
+def program(ctx: tc.Context) -> tc.Action:
+    ip = ctx.find(IPv4)
+    if ip is None:
+        return tc.OK
+    with whole_packet(ctx) as view:
+        ok = view.write(0, Blocked(1, 2))
+    counts[1] = ip.ttl  # here
+    return tc.OK""", "the packet may have moved since ip"),
+    "lock in a raw tracepoint": ("""
+@raw_tracepoint.program("sys_enter", btf=False)
+def program(ctx: raw_tracepoint.Context) -> None:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:  # here
+            e.tokens = 1""", "a raw tracepoint without BTF may use no map whose values hold a SpinLock"),
+    "lock in a kprobe": ("""
+@kprobe.program("do_sys_openat2")
+def program(ctx: kprobe.Context) -> None:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:  # here
+            e.tokens = 1""", "a kprobe or uprobe may use no map whose values hold a SpinLock"),
+    "a map with a lock, left alone": ("""
+@tracepoint.program
+def program(ctx: sys_exit_getpid) -> None:
+    e = buckets.get(1)  # here
+    if e is not None:
+        e.tokens = 1""", "a tracepoint may use no map whose values hold a SpinLock"),
+    "lock in a socket filter": ("""
+@socket_filter.program
+def program(ctx: socket_filter.Context) -> int:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:  # here
+            e.tokens = 1
+    return 1""", "a socket filter may use no map whose values hold a SpinLock"),
+    "timer in a tracepoint": ("""
+@tracepoint.program
+def program(ctx: sys_exit_getpid) -> None:
+    e = leases.get(1)
+    if e is not None:
+        e.timer.start(leases, expire, after_ns=1)  # here""", "a tracepoint may use no map whose values hold a Timer"),
+    "timer in a perf event": ("""
+@perf_event.program
+def program(ctx: perf_event.Context) -> None:
+    e = leases.get(1)
+    if e is not None:
+        e.timer.cancel()  # here""", "a perf event may use no map whose values hold a Timer"),
 }
 
 
@@ -213,7 +343,11 @@ def program(ctx: xdp.Context) -> xdp.Action:
     {body}
     return xdp.PASS
 """
-    file = f"<mistake {abs(hash(body))}>"
+    compile_text(text)
+
+
+def compile_text(text: str) -> None:
+    file = f"<mistake {abs(hash(text))}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     space: dict[str, object] = {"__name__": "mistakes"}
     exec(compile(text, file, "exec"), space)
@@ -233,6 +367,22 @@ def test_mistake(name: str) -> None:
     assert "\n" not in error.what
     shown = str(error).splitlines()
     assert shown[2].strip("^ ") == "" and "^" in shown[2]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_mistake_on_its_line(name: str) -> None:
+    text, says = WHOLE[name]
+    with pytest.raises(CompileError) as caught:
+        compile_text(HEAD + text)
+    error = caught.value
+    assert says in error.what and error.cure and error.source.endswith("# here"), str(error)
+
+
+def test_nine_frames() -> None:
+    with pytest.raises(CompileError) as caught:
+        compile_body(XDP["nine frames"][0])
+    assert "9 functions on the stack, and the kernel allows 8" in caught.value.what
+    assert caught.value.source.strip() == "for k in counts.keys():"
 
 
 def test_there_are_eighty() -> None:

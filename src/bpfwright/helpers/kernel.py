@@ -64,7 +64,7 @@ def _leave_rcu(b: Any, site: Any, value: Value) -> None:
     b.kfunc("bpf_rcu_read_unlock", None, [])
 
 
-rcu.__operation__ = Scope(_check_rcu, _enter_rcu, _leave_rcu)  # type: ignore[attr-defined]
+rcu.__operation__ = Scope(_check_rcu, _enter_rcu, _leave_rcu, holds="the RCU read lock")  # type: ignore[attr-defined]
 
 
 def task_from_pid(pid: int) -> AbstractContextManager[task_struct | None]:
@@ -94,4 +94,4 @@ def _leave_task(b: Any, site: Any, value: Value) -> None:
         b.kfunc("bpf_task_release", None, [(Pointer(RecordType(_task_class())), value.only)])
 
 
-task_from_pid.__operation__ = Scope(_check_task, _enter_task, _leave_task)  # type: ignore[attr-defined]
+task_from_pid.__operation__ = Scope(_check_task, _enter_task, _leave_task, holds="a task")  # type: ignore[attr-defined]

@@ -377,7 +377,7 @@ def _lower_user_index(b: Any, site: Any) -> Value:
 _READ_USER, _READ_USER_STR = 112, 114  # bpf_probe_read_user, bpf_probe_read_user_str: since Linux 5.5
 _USER_TEXT = {"read": Operation(_check_read_text, _lower_read_text)}
 _USER_VALUE = {"read": Operation(_check_read_value, _lower_read_value),
-               "__getitem__": Operation(_check_user_index, _lower_user_index)}
+               "__getitem__": Operation(_check_user_index, _lower_user_index, calls=False)}
 
 
 def method(meaning: Meaning, name: str) -> Operation | None:

@@ -55,7 +55,7 @@ class Storing(Entering):
                 self.refuse(target, f"{target.name} cannot be written")
             site = CallSite(self, target, operation, owner, target.object, [], {})
             target.operation = site
-            operation.check(site)
+            self.perform(site, operation)
             if operation.accepts is not None:
                 self.fit(value or target, meaning, operation.accepts)
             return
@@ -84,7 +84,7 @@ class Storing(Entering):
         if operation is not None:
             site = CallSite(self, target, operation, owner, target.object, [target.index, value], {})
             target.operation = site
-            operation.check(site)
+            self.perform(site, operation)
             return
         index = self.infer(target.index)
         if not isinstance(owner, Reference) or not isinstance(owner.ctype, ArrayType):

@@ -11,11 +11,27 @@ from bpfwright.spec.machine import Link, LoadedProgram, Machine, TestRun
 if TYPE_CHECKING:
     from bpfwright.spec.packet import Packet
 
-__all__ = ["BoundProgram", "Context", "HookPoint", "Program", "Result", "Target"]
+__all__ = ["BoundProgram", "Context", "HookPoint", "Program", "Result", "Target", "refused_field"]
 
 T = TypeVar("T")
 I = TypeVar("I")
 A = TypeVar("A")
+
+
+# check_map_prog_compatibility() of kernel/bpf/verifier.c: what no map's values may hold, by bpf_prog_type.
+_TRACING = {2: "a kprobe or uprobe", 5: "a tracepoint", 7: "a perf event", 17: "a raw tracepoint without BTF"}
+_FIELDS = {"bpf_spin_lock": ("a SpinLock", {1: "a socket filter", **_TRACING}), "bpf_timer": ("a Timer", _TRACING)}
+
+
+def refused_field(program: Program[Any, Any, Any], name: str) -> tuple[str, str] | None:
+    """Why a program's type may not use maps that hold a kernel-owned field (by its C name), and the cure; or None."""
+    if name not in _FIELDS:
+        return None
+    said, types = _FIELDS[name]
+    kind = types.get(program.hook.kernel_type(program))
+    return None if kind is None else (f"{kind} may use no map whose values hold {said}",
+                                      "Keep it in a map of its own" + (
+                                          ", or use raw_tracepoint or fentry." if "socket" not in kind else "."))
 
 
 class Context:
@@ -34,6 +50,10 @@ class HookPoint:
 
     name: str = ""
     type: int = 0
+
+    def kernel_type(self, program: Program[Any, Any, Any]) -> int:
+        """The kernel's number of the program's type (bpf_prog_type), for hooks that have several."""
+        return self.type
 
     def section(self, program: Program[Any, Any, Any]) -> str:
         """The ELF section that names type and target."""
