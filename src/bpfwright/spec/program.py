@@ -63,6 +63,10 @@ class HookPoint:
         """What must be known of this kernel before compiling; it becomes `program.facts`."""
         return None
 
+    def make_portable(self, machine: Any, program: Program[Any, Any, Any]) -> str:
+        """Change the program's facts so that its object fits other kernels; a sentence on what does not, or ""."""
+        return ""
+
     def parameters(self, program: Program[Any, Any, Any], annotations: list[Any]) -> list[Any]:
         """The meanings of the function's parameters; the first is the context."""
         raise NotImplementedError
