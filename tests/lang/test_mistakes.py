@@ -7,8 +7,9 @@ import pytest
 
 from bpfwright.errors import CompileError
 from bpfwright.lang.compile import compile_programs
-from bpfwright.lang.target import Target
+from bpfwright.lang.target import OLDEST, Target
 
+NEWEST = Target()
 HEAD = """\
 from enum import IntEnum
 from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, be16, bits, char, exists, i32, i64, log, ptr,
@@ -333,7 +334,7 @@ def program(ctx: perf_event.Context) -> None:
 }
 
 
-def compile_body(body: str) -> None:
+def compile_body(body: str, target: Target = NEWEST) -> None:
     text = HEAD + f"""
 @xdp.program
 def program(ctx: xdp.Context) -> xdp.Action:
@@ -343,15 +344,15 @@ def program(ctx: xdp.Context) -> xdp.Action:
     {body}
     return xdp.PASS
 """
-    compile_text(text)
+    compile_text(text, target)
 
 
-def compile_text(text: str) -> None:
+def compile_text(text: str, target: Target = NEWEST) -> None:
     file = f"<mistake {abs(hash(text))}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     space: dict[str, object] = {"__name__": "mistakes"}
     exec(compile(text, file, "exec"), space)
-    compile_programs([space["program"]], Target(), cached=False)  # type: ignore[list-item]
+    compile_programs([space["program"]], target, cached=False)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("name", [n for n, (_, says) in XDP.items() if says])
@@ -367,6 +368,31 @@ def test_mistake(name: str) -> None:
     assert "\n" not in error.what
     shown = str(error).splitlines()
     assert shown[2].strip("^ ") == "" and "^" in shown[2]
+
+
+# A body of an XDP program that Linux 5.10 could not run, and what the sentence says (None: it can).
+OLD = {
+    "x = totals.seen.fetch_add(1)\n    if x > 5: return xdp.DROP": "fetch_add() is an atomic instruction since Linux 5.12",
+    "totals.seen.fetch_or(1)": "fetch_or() is an atomic instruction since Linux 5.12",
+    "totals.seen.exchange(1)": "exchange() is an atomic instruction since Linux 5.12",
+    "totals.seen.compare_exchange(1, 2)": "compare_exchange() is an atomic instruction since Linux 5.12",
+    "totals.seen |= 1": "`|=` on memory that CPUs share is an atomic instruction since Linux 5.12",
+    "totals.plain ^= 1": "`^=` on memory that CPUs share is an atomic instruction since Linux 5.12",
+    "totals.seen.fetch_add(1)": None,
+    "totals.seen -= 1": None,
+}
+
+
+@pytest.mark.parametrize("body", OLD)
+def test_atomics_that_old_kernels_lack(body: str) -> None:
+    says = OLD[body]
+    compile_body(body)
+    if says is None:
+        compile_body(body, OLDEST)
+        return
+    with pytest.raises(CompileError) as caught:
+        compile_body(body, OLDEST)
+    assert says in caught.value.what and "--target here" in caught.value.cure and caught.value.source
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -7,7 +7,7 @@ where NAME is the event's or, for events declared alike, that of their DECLARE_E
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import IntEnum
+from enum import EnumMeta, IntEnum
 from typing import Any
 
 from bpfwright.formats.btf import Btf, Kind
@@ -113,7 +113,7 @@ def _ctype(kind: str, size: int) -> CType:
     if kind == "ptr":
         return Pointer(Int("u8", 1, False))
     if kind.startswith("enum "):
-        made: Any = IntEnum(kind.removeprefix("enum "), {"NONE": 0})  # told apart by name alone
+        made: Any = EnumMeta.__call__(IntEnum, kind.removeprefix("enum "), {"NONE": 0})  # told apart by name alone
         return EnumType(made)
     if kind == "struct":
         layout = Layout(size, 1, {})

@@ -278,10 +278,21 @@ def _lower_startswith(b: Any, site: Any) -> Value:
 _TEXT = {"startswith": Operation(_check_startswith, _lower_startswith, calls=False)}
 
 
+_OLD_CPUS = ("v1", "v2")
+
+
+def _since_5_12(site: Any, what: str) -> None:
+    if site.target().cpu in _OLD_CPUS:
+        site.refuse(f"{what} is an atomic instruction since Linux 5.12, and this is compiled for older kernels",
+                    "Hold a lock: `with entry.lock:`, or compile for newer kernels: --target here.")
+
+
 def _fetch(kind: str) -> Operation:
     def check(site: Any) -> Meaning:
         site.bind("n")
         site.integer("n")
+        if kind != "add" or not site.discarded:
+            _since_5_12(site, "exchange()" if kind == "xchg" else f"fetch_{kind}()")
         return meaning_of(site.receiver.ctype.element, "stack")
 
     def lower(b: Any, site: Any) -> Value:
@@ -298,6 +309,7 @@ def _check_compare_exchange(site: Any) -> Meaning:
     site.bind("expected", "new")
     site.integer("expected")
     site.integer("new")
+    _since_5_12(site, "compare_exchange()")
     return meaning_of(site.receiver.ctype.element, "stack")
 
 

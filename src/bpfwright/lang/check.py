@@ -90,6 +90,7 @@ class Checker(Infer):
         self.held: list[tuple[str, str]] = []
         self.acquired: dict[str, str] = {}
         self.leaves = False
+        self.discarded: Any = None
         self.depth = 1
         self.frames = 0
 
@@ -164,6 +165,7 @@ class Checker(Infer):
         return None
 
     def do_discard(self, node: Any) -> None:
+        self.discarded = node.value
         meaning = self.infer(node.value)
         if isinstance(node.value, (t.Name, t.Constant, t.Compare, t.Binary)):
             self.refuse(node, "this expression has no effect", "Assign it, or remove it.")

@@ -157,4 +157,8 @@ class Storing(Entering):
         if not isinstance(ctype, Int) or ctype.size not in (4, 8) or ctype.big:
             self.refuse(node, f"`{node.operator}=` on {ctype.name} in memory that CPUs share cannot be atomic",
                         "Make the field u32 or u64, hold a lock, or use a per-CPU map.")
+        if node.operator not in "+-" and self.job.target.cpu in ("v1", "v2"):
+            self.refuse(node, f"`{node.operator}=` on memory that CPUs share is an atomic instruction since Linux "
+                        "5.12, and this is compiled for older kernels",
+                        "Hold a lock, use a per-CPU map, or compile for newer kernels: --target here.")
         return ATOMIC_OPERATORS[node.operator]
