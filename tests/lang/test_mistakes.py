@@ -325,6 +325,24 @@ def program(ctx: sys_exit_getpid) -> None:
     e = leases.get(1)
     if e is not None:
         e.timer.start(leases, expire, after_ns=1)  # here""", "a tracepoint may use no map whose values hold a Timer"),
+    "task_from_pid in a socket filter": ("""
+@socket_filter.program
+def program(ctx: socket_filter.Context) -> int:
+    with task_from_pid(1) as found:  # here
+        return 1 if found is not None else 0""", "a socket filter may not call task_from_pid()"),
+    "kernel function in a kprobe": ("""
+@kprobe.program("do_sys_openat2")
+def program(ctx: kprobe.Context) -> None:
+    found = bpf_task_from_pid(1)  # here""", "a kprobe or uprobe may not call bpf_task_from_pid()"),
+    "kernel function in XDP": ("""
+class bpf_cpumask(KernelStruct):
+    usage: u32
+@kfunc
+def bpf_cpumask_create() -> bpf_cpumask | None: external()
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:
+    mask = bpf_cpumask_create()  # here
+    return xdp.PASS""", "an XDP program may not call bpf_cpumask_create()"),
     "timer in a perf event": ("""
 @perf_event.program
 def program(ctx: perf_event.Context) -> None:

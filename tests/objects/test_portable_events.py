@@ -1,6 +1,8 @@
 """Fields of events are found by name in the kernel that loads an object, not where they were when it was built."""
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,13 +20,14 @@ from bpfwright.lang.compile import compile_programs
 from bpfwright.lang.target import OLDEST
 from bpfwright.session import prepare
 from tests.cli.commands import command
+from tests.objects.test_portable import BPFTOOL
 
 pytestmark = pytest.mark.kernel
 
 SOURCE = """
 from bpfwright import L, Struct, char, i32, i64, u32, u64
 from bpfwright.hooks import tracepoint
-from bpfwright.maps import Hash
+from bpfwright.maps import Hash, RingBuf
 
 class sched_switch(tracepoint.Fields, event="sched:sched_switch"):
     prev_comm: char[L[16]]
@@ -43,11 +46,13 @@ class Executed(Struct):
 
 executed = Hash[u32, Executed](max_entries=1000)
 woken = Hash[u32, u64](max_entries=1000)
+sent = RingBuf[Executed](size_bytes=4096)
 last = Hash[u32, Executed](max_entries=1000)
 
 @tracepoint.program
 def executes(ctx: sched_process_exec) -> None:
     executed[u32(ctx.pid)] = Executed(ctx.filename)
+    sent.emit(Executed(ctx.filename))
 
 @tracepoint.program
 def wakes(ctx: sched_wakeup) -> None:
@@ -55,7 +60,7 @@ def wakes(ctx: sched_wakeup) -> None:
 
 @tracepoint.program
 def switches(ctx: sched_switch) -> None:
-    if ctx.prev_state == 0:
+    if ctx.prev_state != 64:
         last[u32(ctx.next_pid)] = Executed(ctx.prev_comm)
 """
 FTRACE = """
@@ -98,6 +103,28 @@ def test_every_field_is_a_relocation(built: Path) -> None:
     assert found == {(switch, "prev_state"), (switch, "next_pid"), (switch, "prev_comm"),
                      (execute, "__data_loc_filename"), (execute, "pid"),
                      ("trace_event_raw_sched_wakeup_template", "pid")}
+
+
+def test_the_records_of_a_ring_are_in_the_type_information(built: Path) -> None:
+    spec = objfile.read(built.read_bytes())
+    btf = Btf(spec.btf)
+    shared = btf.members(btf.find("bpfwright_shared_t"))
+    records = next(member for member in shared if member.name == "records_of_sent")
+    array = btf.array(btf.resolve(records.type_id))
+    assert array.count == 0 and btf.name(array.type_id) == "Executed"
+    assert [member.name for member in btf.members(array.type_id)] == ["path"]
+    assert records.bit_offset // 8 == btf.size(btf.find("bpfwright_shared_t"))  # beyond what is there
+
+
+@pytest.mark.skipif(BPFTOOL is None, reason="needs bpftool")
+def test_bpftool_loads_it(built: Path) -> None:
+    pins = Path(f"/sys/fs/bpf/bpfwright-events-{os.getpid()}")
+    try:
+        done = subprocess.run([str(BPFTOOL), "prog", "loadall", str(built), str(pins)], capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        assert {path.name for path in pins.iterdir()} == {"executes", "wakes", "switches"}
+    finally:
+        shutil.rmtree(pins, ignore_errors=True)
 
 
 def test_the_record_is_read_where_it_is(built: Path, no_leaks: None) -> None:

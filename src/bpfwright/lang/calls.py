@@ -5,6 +5,7 @@ from types import FunctionType
 from typing import Any
 
 from bpfwright.errors import UsageError
+from bpfwright.helpers.kernel import refused_kfunc
 from bpfwright.lang.scope import MISSING, Scope
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Boolean, Integer, KernelObject, Meaning, Nothing, Optional,
@@ -18,6 +19,9 @@ def check_kfunc(checker: Any, node: Any, function: FunctionType) -> Meaning:
     """A call of a declared kernel function: its annotations are its signature."""
     scope = Scope(function)
     checker.calls_out(node)
+    refused = refused_kfunc(checker.job.program, function.__name__) if checker.job.program is not None else None
+    if refused is not None:
+        checker.refuse(node, *refused)
     params = checker.arguments(node, function)
     types: list[CType] = []
     for name, meaning in params:
