@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
 
 from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
-from bpfwright.hooks import _record, _registers
+from bpfwright.hooks import _registers
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, Constant, ContextOf, Integer, Meaning, Reference,
                                     UserAddress, meaning_of)
@@ -235,6 +235,7 @@ def _address(b: Any, name: str, place: Place) -> tuple[int, int]:
     drawing = b.sink.facts.get("")
     if drawing is None:
         return b.context(), place.offset
+    from bpfwright.hooks import _record
     member = _record.member_of(name, place.dynamic)
     return b.op("index", "ptr", b.context(), b.core_offset(_record.class_of(drawing), (member,)), 1), 0
 
@@ -304,6 +305,7 @@ class _Hook(HookPoint):
         cls, facts = program.options.get("fields"), program.facts
         if cls is None or cls.__event__.startswith("syscalls:") or not cls.__own__:
             return ""
+        from bpfwright.hooks import _record
         category, _, name = cls.__event__.partition(":")
         try:
             places = parse_format(machine.event_format(category, name))
