@@ -33,7 +33,7 @@ def refused_kfunc(program: Any, name: str) -> tuple[str, str] | None:
 
     The generic ones, bpf_rcu_read_lock() and the iterators among them, may be called by all.
     """
-    kind = program.hook.kernel_type(program)
+    kind = program.hook.kernel_type(program) if program is not None else 0
     for names, types in _FAMILIES.items():
         if kind in types and any(name.startswith(each) if each.endswith("_") else name == each for each in names):
             return f"{types[kind]} may not call {name}()", "Call it from raw_tracepoint, fentry or an iterator."

@@ -19,7 +19,7 @@ def check_kfunc(checker: Any, node: Any, function: FunctionType) -> Meaning:
     """A call of a declared kernel function: its annotations are its signature."""
     scope = Scope(function)
     checker.calls_out(node)
-    refused = refused_kfunc(checker.job.program, function.__name__) if checker.job.program is not None else None
+    refused = refused_kfunc(checker.job.program, function.__name__)
     if refused is not None:
         checker.refuse(node, *refused)
     params = checker.arguments(node, function)
