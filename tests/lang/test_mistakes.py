@@ -27,6 +27,9 @@ class Blocked(Struct):
 class Open(Struct):
     pid: u32
     path: char[L[16]]
+class Wide(Struct):
+    text: char[L[200]]
+wide = Hash[u32, Wide](max_entries=8)
 class Bucket(Struct):
     tokens: u64
     lock: SpinLock = SpinLock()
@@ -325,6 +328,22 @@ def program(ctx: sys_exit_getpid) -> None:
     e = leases.get(1)
     if e is not None:
         e.timer.start(leases, expire, after_ns=1)  # here""", "a tracepoint may use no map whose values hold a Timer"),
+    "frames that are too large together": ("""
+@subprogram
+def inner(a: u64) -> u64:
+    made = Wide("inner")
+    wide[u32(a)] = made
+    return a + 1
+@subprogram
+def middle(a: u64) -> u64:
+    made = Wide("middle")
+    wide[u32(a)] = made
+    return inner(a) + a
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:  # here
+    made = Wide("outer")
+    wide[ctx.rx_queue] = made
+    return xdp.PASS if middle(ctx.length) else xdp.DROP""", "program, middle and inner need 624 bytes of stack together"),
     "task_from_pid in a socket filter": ("""
 @socket_filter.program
 def program(ctx: socket_filter.Context) -> int:

@@ -19,7 +19,7 @@ def _check(site: Any) -> Meaning:
     if site.receiver.space == "map lru" and site.target().cpu in ("v1", "v2"):
         site.refuse("a lock in an LRU map needs an atomic exchange, which kernels before Linux 5.12 lack",
                     "Use a Hash, or compile for newer kernels: --target here.")
-    refused = refused_field(site.program, "bpf_spin_lock") if site.receiver.space == "map" else None
+    refused = refused_field(site.program, "bpf_spin_lock", site.target()) if site.receiver.space == "map" else None
     if refused is not None:
         site.refuse(*refused)
     return NOTHING

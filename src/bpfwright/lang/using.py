@@ -63,7 +63,8 @@ class Using(Fitting):
         if not isinstance(ctype, RecordType) or getattr(declaration, "space", "") != "map" or not self.job.program:
             return
         for field in ctype.cls.__layout__().fields.values():
-            said = refused_field(self.job.program, field.type.name) if isinstance(field.type, Opaque) else None
+            said = refused_field(self.job.program, field.type.name, self.job.target) \
+                if isinstance(field.type, Opaque) else None
             if said and self.job.unfit is None:
                 self.job.unfit = (self.source, site.node, *said)
 

@@ -40,7 +40,7 @@ class Timer(Generic[K, V]):
 
 
 def _allowed(site: Any) -> None:
-    refused = refused_field(site.program, "bpf_timer")
+    refused = refused_field(site.program, "bpf_timer", site.target())
     if refused is not None:
         site.refuse(*refused)
 

@@ -23,9 +23,9 @@ _TRACING = {2: "a kprobe or uprobe", 5: "a tracepoint", 7: "a perf event", 17: "
 _FIELDS = {"bpf_spin_lock": ("a SpinLock", {1: "a socket filter", **_TRACING}), "bpf_timer": ("a Timer", _TRACING)}
 
 
-def refused_field(program: Program[Any, Any, Any] | None, name: str) -> tuple[str, str] | None:
+def refused_field(program: Program[Any, Any, Any] | None, name: str, target: Any) -> tuple[str, str] | None:
     """Why a program's type may not use maps that hold a kernel-owned field (by its C name), and the cure; or None."""
-    if program is None or name not in _FIELDS:
+    if program is None or name not in _FIELDS or (name == "bpf_timer" and target.has("tracing_timers")):
         return None
     said, types = _FIELDS[name]
     kind = types.get(program.hook.kernel_type(program))
