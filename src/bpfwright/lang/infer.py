@@ -93,6 +93,7 @@ class Infer(Storing):
                             "Find it again: ctx.find(...).")
             if node.name not in self.flow:
                 self.refuse(node, f"{node.name} may not be set here", "Set it on every path before.")
+            self.context_here(node, self.flow[node.name])
             return self.flow[node.name]
         value = self.scope.lookup(node.name)
         if value is MISSING:
@@ -626,6 +627,9 @@ class Infer(Storing):
     def call_subprogram(self, node: Any, function: FunctionType, params: list[tuple[str, Meaning]]) -> Meaning:
         if sum(len(part_types(m)) for _, m in params) > 5:
             self.refuse(node, "a subprogram takes at most 5 arguments", "Put them into a Struct and pass that.")
+        if any(isinstance(m, ContextOf) for _, m in params[1:]):
+            self.refuse(node, f"{function.__name__} is a @subprogram, which takes the context first or not at all",
+                        f"Write def {function.__name__}(ctx, ...).")
         scope = Scope(function)
         annotation = scope.annotation("return")
         if annotation is MISSING:
