@@ -33,7 +33,8 @@ M = TypeVar("M")
 
 _LOG_RING = "bpfwright_log"
 _SHARED = ".data.shared"
-_FEATURES = {"may_goto": "may_goto", "iter_num": "open-coded iterators", "bpf_loop": "bpf_loop"}
+_FEATURES = {"may_goto": "may_goto", "iter_num": "open-coded iterators", "bpf_loop": "bpf_loop",
+             "tracing_timers": "timers in tracing"}
 
 
 class Session:

@@ -14,14 +14,15 @@ import pytest
 
 import bpfwright
 from bpfwright import load
-from bpfwright.errors import BpfwrightError, NotSupported, VerifierError
+from bpfwright.errors import BpfwrightError, CompileError, NotSupported
 from bpfwright.lang.compile import compile_programs
 from bpfwright.lang.target import Target
 from bpfwright.session import prepare
 from tests.api.surface import NAMES, Recorded, copy, imported, programs
 
 TOP = Path(__file__).parents[2]
-HERE = Target("v3", frozenset({"ringbuf", "may_goto", "iter_num", "bpf_loop", "current_task_btf", "atomics"}))
+HERE = Target("v3", frozenset({"ringbuf", "may_goto", "iter_num", "bpf_loop", "current_task_btf", "atomics",
+                                  "tracing_timers"}))
 
 PUBLIC = """
     Atomic CUnion Config Kernel L SpinLock Struct array attach be16 be32 be64 bits char exists i16 i32 i64 i8 load log
@@ -121,9 +122,11 @@ def test_it_loads(surface: Path, refused_here: Callable[..., NoReturn], name: st
 
 @pytest.mark.kernel
 def test_the_kernel_lets_no_tracing_program_start_timers(surface: Path) -> None:
-    with pytest.raises(VerifierError) as refusal:
+    """Since Linux 7.0 it does."""
+    with pytest.raises(CompileError) as refusal:
         imported(surface, "p07_callbacks").test_counts()
-    assert "tracing progs cannot use bpf_timer yet" in str(refusal.value)
+    assert "a tracepoint may use no map whose values hold a Timer" in refusal.value.what
+    assert "lease.timer.start(" in refusal.value.source
 
 
 @pytest.mark.kernel

@@ -95,6 +95,12 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert done.stderr == "" and done.stdout.endswith("0\n")
 
 
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "bpfwright", "--help"], capture_output=True, text=True,
+                          env=ENVIRONMENT)
+    assert done.returncode == 0 and done.stdout.startswith("usage: bpfwright"), done.stdout + done.stderr
+
+
 COLUMNS = (output.Column("name", "NAME"), output.Column("bytes", "BYTES", right=True, grouped=True),
            output.Column("id", "ID", right=True), output.Column("share", "SHARE", right=True),
            output.Column("ok", "OK"))

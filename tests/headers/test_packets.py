@@ -212,6 +212,30 @@ def test_a_header_of_ones_own() -> None:
     assert beacon is not None and (beacon.kind, beacon.hops, beacon.number) == (1, 9, 77) and parsed.payload == b"rest"
 
 
+def test_a_header_that_claims_a_shipped_ones_number() -> None:
+    class Rival(Header):
+        follows = (Link(Ethernet, "protocol", (0x0800,)),)
+        first: u8 = 0
+        rest_of_it: be16 = 0
+
+    plain = bytes(E / I4 / UDP() / b"rest")
+    assert Packet.parse(plain).find(IPv4) is not None and Packet.parse(plain).find(Rival) is None
+    rival = Packet.parse(plain, prefer=[Rival]).find(Rival)
+    assert rival is not None and rival.first == 0x45
+    made = bytes(E / Rival(first=7))
+    assert made[12:15] == b"\x08\0\x07"
+
+    class Own(Header):
+        follows = (Link(Ethernet, "protocol", (0x88B5,)),)
+        number: be16 = 0
+
+    class Again(Header):  # as a notebook's cell that runs twice
+        follows = (Link(Ethernet, "protocol", (0x88B5,)),)
+        number: be16 = 0
+
+    assert Packet.parse(bytes(E / Again(number=5))).find(Again) is not None
+
+
 def test_declarations_that_cannot_be() -> None:
     class Host(Header):
         word: u16 = 0

@@ -7,16 +7,19 @@ import pytest
 
 from bpfwright.errors import CompileError
 from bpfwright.lang.compile import compile_programs
-from bpfwright.lang.target import Target
+from bpfwright.lang.target import OLDEST, Target
 
+NEWEST = Target()
 HEAD = """\
 from enum import IntEnum
 from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, be16, bits, char, exists, i32, i64, log, ptr,
                        shared, subprogram, u8, u16, u32, u64)
 from bpfwright.headers import IPv4, IPv6, TCP, UDP, Ethernet
-from bpfwright.helpers import current, now_ns, rcu, task_from_pid, kfunc, external
-from bpfwright.hooks import xdp, tc, raw_tracepoint, tracepoint, socket_filter
-from bpfwright.maps import Array, Hash, LpmTrie, LruHash, PerCpuArray, PerCpuHash, ProgArray, Queue, RingBuf, StackTrace, TaskStorage
+from bpfwright.helpers import current, now_ns, rcu, task_from_pid, kfunc, external, whole_packet
+from bpfwright.hooks import kprobe, perf_event, xdp, tc, raw_tracepoint, tracepoint, socket_filter
+from bpfwright.maps import Array, Hash, LpmTrie, LruHash, PerCpuArray, PerCpuHash, ProgArray, Queue, RingBuf, StackTrace, TaskStorage, Timer
+from bpfwright.tracepoints.syscalls import sys_exit_getpid
+from bpfwright.vmlinux import task_struct
 from bpfwright.types import KernelStruct
 class Blocked(Struct):
     packets: u64
@@ -24,6 +27,9 @@ class Blocked(Struct):
 class Open(Struct):
     pid: u32
     path: char[L[16]]
+class Wide(Struct):
+    text: char[L[200]]
+wide = Hash[u32, Wide](max_entries=8)
 class Bucket(Struct):
     tokens: u64
     lock: SpinLock = SpinLock()
@@ -74,6 +80,42 @@ def two(a, b):
     return a + b
 @kfunc
 def bpf_untyped(task) -> i32: external()
+@kfunc
+def bpf_task_from_pid(pid: i32) -> task_struct | None: external()
+class Lease(Struct):
+    hits: u64
+    timer: Timer[u32, Lease] = Timer()
+leases = Hash[u32, Lease](max_entries=8)
+def expire(key: u32, lease: Lease) -> None:
+    leases.pop(key, None)
+def moved(ctx):
+    return ctx.adjust_head(4)
+def moved_below(ctx):
+    return moved(ctx)
+@subprogram
+def late_context(a: u64, c: xdp.Context) -> u64:
+    return a
+@subprogram
+def third(a: u64) -> u64:
+    return a // 3
+@subprogram
+def s7(a: u64) -> u64:
+    n = a
+    for k in counts.keys():
+        n += k
+    return n
+@subprogram
+def s6(a: u64) -> u64: return s7(a + 1) * 3
+@subprogram
+def s5(a: u64) -> u64: return s6(a + 1) * 3
+@subprogram
+def s4(a: u64) -> u64: return s5(a + 1) * 3
+@subprogram
+def s3(a: u64) -> u64: return s4(a + 1) * 3
+@subprogram
+def s2(a: u64) -> u64: return s3(a + 1) * 3
+@subprogram
+def s1(a: u64) -> u64: return s2(a + 1) * 3
 """
 
 # name: (body of an XDP program that has `ip`, what the sentence says)
@@ -199,11 +241,142 @@ XDP = {
     "matrix product": ("x = ctx.length @ 3", "has no meaning here"),
     "header after adjusting": ("if not ctx.adjust_head(-4): return xdp.DROP\n    x = ip.ttl", "the packet may have moved"),
     "call in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = now_ns()", "nothing may be called while a spin lock is held"),
+    "header after maybe adjusting": ("if ctx.length > 100 and ctx.adjust_head(4): return xdp.PASS\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header after adjusting in an expression": ("y = ctx.adjust_head(4) if ctx.length > 100 else False\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header after adjusting in a loop's test": ("while ctx.adjust_head(4):\n        return xdp.DROP\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header in the next round": ("for i in range(5):\n        ip.ttl = 3\n        ok = ctx.adjust_head(1)", "the packet may have moved since ip"),
+    "header after a function that adjusts": ("ok = moved_below(ctx)\n    ip.ttl = 3", "the packet may have moved since ip"),
+    "header after a guard that adjusts": ("match ctx.length:\n        case 5 if ctx.adjust_head(2): pass\n        case _: ip.ttl = 3", "the packet may have moved since ip"),
+    "options walked while adjusting": ("p = ctx.find(TCP)\n    if p is None: return xdp.PASS\n    for o in p.options: ok = ctx.adjust_tail(2)", "the packet moves while this is walked"),
+    "argument adjusted away": ("x = two(ip, ctx.adjust_head(1))", "the packet moves before this is used"),
+    "current in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = current.cpu", "nothing may be called while a spin lock"),
+    "item in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = local[0]", "nothing may be called while a spin lock"),
+    "store in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        counts[1] = 3", "nothing may be called while a spin lock"),
+    "membership in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        if 3 in counts: e.tokens = 1", "nothing may be called while a spin lock"),
+    "walk in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        for k in counts: e.tokens = k", "nothing may be called while a spin lock"),
+    "log in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        log(f'{ctx.length}')", "nothing may be called while a spin lock"),
+    "reserve in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        with opens.reserve() as r:\n            e.tokens = 1", "nothing may be called while a spin lock"),
+    "kernel function in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        x = bpf_task_from_pid(1)", "nothing may be called while a spin lock"),
+    "subprogram in lock": ("e = buckets.get(1)\n    if e is None: return xdp.PASS\n    with e.lock:\n        e.tokens = third(e.tokens)", "is a @subprogram, which nothing may call while a spin lock"),
+    "tail call with a record": ("with opens.reserve() as r:\n        stages.tail_call(ctx, 1)", "a ring record is held here"),
+    "tail call in rcu": ("with rcu():\n        stages.tail_call(ctx, 1)", "the RCU read lock is held here"),
+    "tail call with a task": ("with task_from_pid(1) as held:\n        stages.tail_call(ctx, 1)", "a task is held here"),
+    "tail call with a reference": ("held = bpf_task_from_pid(1)\n    stages.tail_call(ctx, 1)", "held is a reference that is held"),
+    "context in a walk": ("for k in counts: counts[k] = ctx.length", "ctx cannot be reached in a loop over a map"),
+    "context given second": ("x = late_context(1, ctx)", "takes the context first"),
+    "nine frames": ("if s1(ctx.length) > 7: return xdp.DROP", None),
     "kfunc without type": ("x = bpf_untyped(1)", "has no type"),
 }
 
 
-def compile_body(body: str) -> None:
+# name: (a program whose wrong line ends in a mark, what the sentence says)
+WHOLE = {
+    "call in a function that a lock's body inlines": ("""
+def later():
+    return now_ns()  # here
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:
+            e.tokens = later()
+    return xdp.PASS""", "nothing may be called while a spin lock"),
+    "tail call in a function that is inlined": ("""
+def onward(ctx):
+    stages.tail_call(ctx, 1)  # here
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:
+    with task_from_pid(1) as held:
+        onward(ctx)
+    return xdp.PASS""", "a task is held here"),
+    "header after writing in tc": ("""
+@tc.program
+def program(ctx: tc.Context) -> tc.Action:
+    ip = ctx.find(IPv4)
+    if ip is None:
+        return tc.OK
+    with whole_packet(ctx) as view:
+        ok = view.write(0, Blocked(1, 2))
+    counts[1] = ip.ttl  # here
+    return tc.OK""", "the packet may have moved since ip"),
+    "lock in a raw tracepoint": ("""
+@raw_tracepoint.program("sys_enter", btf=False)
+def program(ctx: raw_tracepoint.Context) -> None:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:  # here
+            e.tokens = 1""", "a raw tracepoint without BTF may use no map whose values hold a SpinLock"),
+    "lock in a kprobe": ("""
+@kprobe.program("do_sys_openat2")
+def program(ctx: kprobe.Context) -> None:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:  # here
+            e.tokens = 1""", "a kprobe or uprobe may use no map whose values hold a SpinLock"),
+    "a map with a lock, left alone": ("""
+@tracepoint.program
+def program(ctx: sys_exit_getpid) -> None:
+    e = buckets.get(1)  # here
+    if e is not None:
+        e.tokens = 1""", "a tracepoint may use no map whose values hold a SpinLock"),
+    "lock in a socket filter": ("""
+@socket_filter.program
+def program(ctx: socket_filter.Context) -> int:
+    e = buckets.get(1)
+    if e is not None:
+        with e.lock:  # here
+            e.tokens = 1
+    return 1""", "a socket filter may use no map whose values hold a SpinLock"),
+    "timer in a tracepoint": ("""
+@tracepoint.program
+def program(ctx: sys_exit_getpid) -> None:
+    e = leases.get(1)
+    if e is not None:
+        e.timer.start(leases, expire, after_ns=1)  # here""", "a tracepoint may use no map whose values hold a Timer"),
+    "frames that are too large together": ("""
+@subprogram
+def inner(a: u64) -> u64:
+    made = Wide("inner")
+    wide[u32(a)] = made
+    return a + 1
+@subprogram
+def middle(a: u64) -> u64:
+    made = Wide("middle")
+    wide[u32(a)] = made
+    return inner(a) + a
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:  # here
+    made = Wide("outer")
+    wide[ctx.rx_queue] = made
+    return xdp.PASS if middle(ctx.length) else xdp.DROP""", "program, middle and inner need 624 bytes of stack together"),
+    "task_from_pid in a socket filter": ("""
+@socket_filter.program
+def program(ctx: socket_filter.Context) -> int:
+    with task_from_pid(1) as found:  # here
+        return 1 if found is not None else 0""", "a socket filter may not call task_from_pid()"),
+    "kernel function in a kprobe": ("""
+@kprobe.program("do_sys_openat2")
+def program(ctx: kprobe.Context) -> None:
+    found = bpf_task_from_pid(1)  # here""", "a kprobe or uprobe may not call bpf_task_from_pid()"),
+    "kernel function in XDP": ("""
+class bpf_cpumask(KernelStruct):
+    usage: u32
+@kfunc
+def bpf_cpumask_create() -> bpf_cpumask | None: external()
+@xdp.program
+def program(ctx: xdp.Context) -> xdp.Action:
+    mask = bpf_cpumask_create()  # here
+    return xdp.PASS""", "an XDP program may not call bpf_cpumask_create()"),
+    "timer in a perf event": ("""
+@perf_event.program
+def program(ctx: perf_event.Context) -> None:
+    e = leases.get(1)
+    if e is not None:
+        e.timer.cancel()  # here""", "a perf event may use no map whose values hold a Timer"),
+}
+
+
+def compile_body(body: str, target: Target = NEWEST) -> None:
     text = HEAD + f"""
 @xdp.program
 def program(ctx: xdp.Context) -> xdp.Action:
@@ -213,11 +386,15 @@ def program(ctx: xdp.Context) -> xdp.Action:
     {body}
     return xdp.PASS
 """
-    file = f"<mistake {abs(hash(body))}>"
+    compile_text(text, target)
+
+
+def compile_text(text: str, target: Target = NEWEST) -> None:
+    file = f"<mistake {abs(hash(text))}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     space: dict[str, object] = {"__name__": "mistakes"}
     exec(compile(text, file, "exec"), space)
-    compile_programs([space["program"]], Target(), cached=False)  # type: ignore[list-item]
+    compile_programs([space["program"]], target, cached=False)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("name", [n for n, (_, says) in XDP.items() if says])
@@ -233,6 +410,47 @@ def test_mistake(name: str) -> None:
     assert "\n" not in error.what
     shown = str(error).splitlines()
     assert shown[2].strip("^ ") == "" and "^" in shown[2]
+
+
+# A body of an XDP program that Linux 5.10 could not run, and what the sentence says (None: it can).
+OLD = {
+    "x = totals.seen.fetch_add(1)\n    if x > 5: return xdp.DROP": "fetch_add() is an atomic instruction since Linux 5.12",
+    "totals.seen.fetch_or(1)": "fetch_or() is an atomic instruction since Linux 5.12",
+    "totals.seen.exchange(1)": "exchange() is an atomic instruction since Linux 5.12",
+    "totals.seen.compare_exchange(1, 2)": "compare_exchange() is an atomic instruction since Linux 5.12",
+    "totals.seen |= 1": "`|=` on memory that CPUs share is an atomic instruction since Linux 5.12",
+    "totals.plain ^= 1": "`^=` on memory that CPUs share is an atomic instruction since Linux 5.12",
+    "totals.seen.fetch_add(1)": None,
+    "totals.seen -= 1": None,
+}
+
+
+@pytest.mark.parametrize("body", OLD)
+def test_atomics_that_old_kernels_lack(body: str) -> None:
+    says = OLD[body]
+    compile_body(body)
+    if says is None:
+        compile_body(body, OLDEST)
+        return
+    with pytest.raises(CompileError) as caught:
+        compile_body(body, OLDEST)
+    assert says in caught.value.what and "--target here" in caught.value.cure and caught.value.source
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_mistake_on_its_line(name: str) -> None:
+    text, says = WHOLE[name]
+    with pytest.raises(CompileError) as caught:
+        compile_text(HEAD + text)
+    error = caught.value
+    assert says in error.what and error.cure and error.source.endswith("# here"), str(error)
+
+
+def test_nine_frames() -> None:
+    with pytest.raises(CompileError) as caught:
+        compile_body(XDP["nine frames"][0])
+    assert "9 functions on the stack, and the kernel allows 8" in caught.value.what
+    assert caught.value.source.strip() == "for k in counts.keys():"
 
 
 def test_there_are_eighty() -> None:

@@ -128,7 +128,7 @@ def lock_in_tracing(ctx: raw_tracepoint.Context) -> None:  # here
     bucket = buckets.get(1)
     if bucket is None:
         return
-    with bucket.lock:
+    with bucket.lock:  # here
         bucket.tokens += 1
 
 
@@ -241,7 +241,7 @@ def kfunc_with_other_struct(ctx: raw_tracepoint.Context, binary: ptr[linux_binpr
 def timer_in_tracing(ctx: sys_exit_getpid) -> None:  # here
     lease = leases.get(1)
     if lease is not None:
-        lease.timer.start(leases, expire, after_ns=1)
+        lease.timer.start(leases, expire, after_ns=1)  # here
 
 
 @xdp.program

@@ -66,6 +66,10 @@ def compile_file(path: str, wanted: list[str], target: str) -> bytes:
     from bpfwright.lang.target import OLDEST
     from bpfwright.session import prepare, target_of
     with Kernel() as kernel:
-        # Where events have their fields, and which parameters functions have, is read from this kernel.
+        # Which fields events have, and which parameters functions have, is read from this kernel.
         prepare(programs, kernel)
+        for program in programs:
+            remark = program.hook.make_portable(kernel, program)
+            if remark:
+                print(f"bpfwright: {remark}", file=sys.stderr)
         return compile_programs(programs, OLDEST if target == "oldest" else target_of(kernel)).elf

@@ -18,7 +18,7 @@ def number_property(helper: int, meaning: Integer, shift: int = 0, width: int = 
             value = b.op("and", "i64", value, b.number((1 << width) - 1))
         return Value(meaning, value)
 
-    return Property(lambda site: meaning, lower)
+    return Property(lambda site: meaning, lower, calls=True)
 
 
 def operation(helper: int, meaning: Meaning, *names: str) -> Operation:

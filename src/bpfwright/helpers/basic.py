@@ -35,7 +35,8 @@ def external() -> NoReturn:
 def subprogram(function: Callable[P, R]) -> Callable[P, R]:
     """Compile the function as one of its own (bpf-to-bpf call) in place of inlining it.
 
-    It takes up to five integers, pointers or records and returns an integer, a bool or None. Call depth is 8 at most.
+    It takes up to five integers, pointers or records (the context first) and returns an integer, a bool or None. Eight
+    functions may be on the stack at most, the program among them.
     """
     function.__subprogram__ = True  # type: ignore[attr-defined]
     return function

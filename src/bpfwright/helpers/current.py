@@ -44,7 +44,7 @@ class _Current:
         "pid": number_property(_PID_TGID, U32, shift=32), "tid": number_property(_PID_TGID, U32, width=32),
         "uid": number_property(_UID_GID, U32, width=32), "gid": number_property(_UID_GID, U32, shift=32),
         "cpu": number_property(_CPU, U32), "cgroup_id": number_property(_CGROUP, U64),
-        "comm": Property(_check_comm, _lower_comm), "task": Property(_check_task, _lower_task),
+        "comm": Property(_check_comm, _lower_comm, calls=True), "task": Property(_check_task, _lower_task, calls=True),
     }
 
     if TYPE_CHECKING:

@@ -65,6 +65,12 @@ def _check_write(site: Any) -> Meaning:
     return BOOLEAN
 
 
+def _moves(site: Any) -> bool:
+    """The kernel may have to make an skb's buffers its own before it writes (bpf_skb_store_bytes())."""
+    moves: bool = site.program.hook.name == "tc"
+    return moves
+
+
 def _lower_write(b: Any, site: Any) -> Value:
     meaning = site.meaning("value")
     place = b.memory(meaning.ctype.size, "packet bytes")
@@ -84,8 +90,9 @@ class View:
     """A packet, all of it."""
 
     __operations__: ClassVar[dict[str, Operation]] = {
-        "read": Operation(_check_read, _lower_read), "write": Operation(_check_write, _lower_write),
-        "size": Property(lambda site: U32, _lower_size),
+        "read": Operation(_check_read, _lower_read),
+        "write": Operation(_check_write, _lower_write, moves_packet=_moves),
+        "size": Property(lambda site: U32, _lower_size, calls=True),
     }
 
     if TYPE_CHECKING:
@@ -95,7 +102,10 @@ class View:
         def read(self, offset: int, kind: type[T]) -> T | None:
             """A copy of a header or Struct at a byte offset; None where it does not fit."""
         def write(self, offset: int, value: object) -> bool:
-            """Write a header or Struct into the packet; False where it does not fit."""
+            """Write a header or Struct into the packet; False where it does not fit.
+
+            In a tc program, headers that ctx.find() found before are gone.
+            """
 
 
 bpf_dynptr.__operations__ = View.__operations__  # type: ignore[attr-defined]

@@ -13,7 +13,31 @@ from bpfwright.types.ctype import Pointer, RecordType
 if TYPE_CHECKING:
     from bpfwright.vmlinux import task_struct
 
-__all__ = ["exists", "rcu", "task_from_pid"]
+__all__ = ["exists", "rcu", "refused_kfunc", "task_from_pid"]
+
+# Families of kernel functions -> program types (bpf_prog_type) that no kernel lets call them, in our words: what
+# register_btf_kfunc_id_set() says in kernel/bpf/helpers.c (generic_btf_ids) and kernel/bpf/cpumask.c. Types that newer
+# kernels have added are not here.
+_NEVER = {1: "a socket filter", 2: "a kprobe or uprobe"}
+_FAMILIES = {
+    ("bpf_task_acquire", "bpf_task_from_pid", "bpf_task_from_vpid", "bpf_task_get_cgroup1", "bpf_task_release",
+     "bpf_task_under_cgroup", "bpf_cgroup_acquire", "bpf_cgroup_ancestor", "bpf_cgroup_from_id", "bpf_cgroup_release"):
+        _NEVER,
+    ("bpf_cpumask_",): {**_NEVER, 3: "a tc program", 6: "an XDP program", 8: "a program for a cgroup's packets",
+                        18: "a program for a cgroup's connections"},
+}
+
+
+def refused_kfunc(program: Any, name: str) -> tuple[str, str] | None:
+    """Why a program's type may not call a kernel function, and the cure; None where it may, or where that is unknown.
+
+    The generic ones, bpf_rcu_read_lock() and the iterators among them, may be called by all.
+    """
+    kind = program.hook.kernel_type(program) if program is not None else 0
+    for names, types in _FAMILIES.items():
+        if kind in types and any(name.startswith(each) if each.endswith("_") else name == each for each in names):
+            return f"{types[kind]} may not call {name}()", "Call it from raw_tracepoint, fentry or an iterator."
+    return None
 
 
 def exists(field: object) -> bool:
@@ -64,7 +88,7 @@ def _leave_rcu(b: Any, site: Any, value: Value) -> None:
     b.kfunc("bpf_rcu_read_unlock", None, [])
 
 
-rcu.__operation__ = Scope(_check_rcu, _enter_rcu, _leave_rcu)  # type: ignore[attr-defined]
+rcu.__operation__ = Scope(_check_rcu, _enter_rcu, _leave_rcu, holds="the RCU read lock")  # type: ignore[attr-defined]
 
 
 def task_from_pid(pid: int) -> AbstractContextManager[task_struct | None]:
@@ -80,6 +104,9 @@ def _task_class() -> type[Any]:
 def _check_task(site: Any) -> Meaning:
     site.bind("pid")
     site.integer("pid")
+    refused = refused_kfunc(site.program, "bpf_task_from_pid")
+    if refused is not None:
+        site.refuse(refused[0].replace("bpf_task_from_pid", "task_from_pid"), refused[1])
     return Optional(KernelObject(_task_class(), True))
 
 
@@ -94,4 +121,4 @@ def _leave_task(b: Any, site: Any, value: Value) -> None:
         b.kfunc("bpf_task_release", None, [(Pointer(RecordType(_task_class())), value.only)])
 
 
-task_from_pid.__operation__ = Scope(_check_task, _enter_task, _leave_task)  # type: ignore[attr-defined]
+task_from_pid.__operation__ = Scope(_check_task, _enter_task, _leave_task, holds="a task")  # type: ignore[attr-defined]

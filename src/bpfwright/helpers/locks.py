@@ -4,6 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import Any
 from bpfwright.spec.dialect import Operation, Scope, Value
 from bpfwright.spec.meaning import NOTHING, Meaning
+from bpfwright.spec.program import refused_field
 
 __all__ = ["OPERATIONS"]
 
@@ -17,6 +18,9 @@ def _check(site: Any) -> Meaning:
     if site.receiver.space == "map lru" and site.target().cpu in ("v1", "v2"):
         site.refuse("a lock in an LRU map needs an atomic exchange, which kernels before Linux 5.12 lack",
                     "Use a Hash, or compile for newer kernels: --target here.")
+    refused = refused_field(site.program, "bpf_spin_lock", site.target()) if site.receiver.space == "map" else None
+    if refused is not None:
+        site.refuse(*refused)
     return NOTHING
 
 
@@ -65,5 +69,5 @@ def _leave(b: Any, site: Any, value: Value) -> None:
         b.helper(_UNLOCK, place)
 
 
-OPERATIONS: dict[str, Operation] = {"__enter__": Scope(_check, _enter, _leave, lock="spin")}
+OPERATIONS: dict[str, Operation] = {"__enter__": Scope(_check, _enter, _leave, lock="spin", holds="a lock")}
 """bpf_spin_lock and bpf_spin_unlock. Since Linux 5.1; nothing may be called while one is held."""

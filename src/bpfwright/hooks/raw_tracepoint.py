@@ -34,6 +34,9 @@ class _Hook(HookPoint):
     name = "raw_tracepoint"
     type = 26
 
+    def kernel_type(self, program: Any) -> int:
+        return 26 if program.options["btf"] else 17
+
     def section(self, program: Any) -> str:
         return f"{'tp_btf' if program.options['btf'] else 'raw_tp'}/{program.options['event']}"
 

@@ -114,7 +114,8 @@ class _Hook(HookPoint):
             length = _skb.load(b, _skb.LEN)
             least = b.op("select", "i64", b.op("ult", "i1", length, b.number(_LINEAR)), length, b.number(_LINEAR))
             b.helper(_PULL_DATA, b.context(), b.truncate(least, "i32"))
-        _skb.keep_bounds(b)
+        if not b.sink.moves_packet:
+            _skb.keep_bounds(b)
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         return machine.classifier(loaded, target.interface, ingress=isinstance(target, Ingress))

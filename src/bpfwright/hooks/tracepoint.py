@@ -226,18 +226,29 @@ def _field(cls: type[Fields], name: str) -> Property:
 
     def lower(b: Any, site: Any) -> Value:
         place: Place = b.sink.facts[name]
-        return _read_field(b, cls.field_type(name), place, site.node.meaning)
+        return _read_field(b, cls.field_type(name), place, _address(b, name, place), site.node.meaning)
 
     return Property(check, lower)
 
 
-def _read_field(b: Any, ctype: CType, place: Place, meaning: Meaning) -> Value:
+def _address(b: Any, name: str, place: Place) -> tuple[int, int]:
+    """(pointer, offset) of a field: as it is here, or found by its name in the kernel that loads a portable object."""
+    drawing = b.sink.facts.get("")
+    if drawing is None:
+        return b.context(), place.offset
+    from bpfwright.hooks import _record
+    member = _record.member_of(name, place.dynamic)
+    return b.op("index", "ptr", b.context(), b.core_offset(_record.class_of(drawing), (member,)), 1), 0
+
+
+def _read_field(b: Any, ctype: CType, place: Place, at: tuple[int, int], meaning: Meaning) -> Value:
     """A field out of the record. Texts are copied; a number of another width is widened or cut."""
     context = b.context()
+    pointer, offset = at
     if isinstance(ctype, (AddressType, ArrayType, CharArray)):
         target = b.scratch(ctype)
         if place.dynamic:
-            location = b.extend(b.load("i32", context, place.offset, 4), "i32")
+            location = b.extend(b.load("i32", pointer, offset, 4), "i32")
             start = b.op("index", "ptr", context, b.op("and", "i64", location, b.number(0xFFFF)), 1)
             b.fill(target, ctype.size)
             b.helper(_PROBE_READ_KERNEL_STR, target, b.number(ctype.size), start)
@@ -245,10 +256,10 @@ def _read_field(b: Any, ctype: CType, place: Place, meaning: Meaning) -> Value:
             size = min(ctype.size, place.size)
             if size < ctype.size:
                 b.fill(target, ctype.size)
-            b.helper(_PROBE_READ_KERNEL, target, b.number(size), b.pointer(context, place.offset))
+            b.helper(_PROBE_READ_KERNEL, target, b.number(size), b.pointer(pointer, offset))
         return Value(Reference(ctype, "stack"), target)
     type = f"i{place.size * 8}"
-    raw = b.load(type, context, place.offset, place.size)
+    raw = b.load(type, pointer, offset, place.size)
     if isinstance(meaning, UserAddress):
         return Value(meaning, b.extend(raw, type))
     if isinstance(ctype, Bool):
@@ -289,6 +300,25 @@ class _Hook(HookPoint):
             _check_types(cls, places)
             return {"raw": "", "events": [cls.__event__], "places": places, "numbers": []}
         return _wildcards(machine, program.options["events"])
+
+    def make_portable(self, machine: Any, program: Any) -> str:
+        """Let fields be found by name where the object is loaded; those of system calls are the same everywhere."""
+        cls, facts = program.options.get("fields"), program.facts
+        if cls is None or cls.__event__.startswith("syscalls:") or not cls.__own__:
+            return ""
+        from bpfwright.hooks import _record
+        category, _, name = cls.__event__.partition(":")
+        try:
+            places = parse_format(machine.event_format(category, name))
+            drawing = _record.draw([machine.types.vmlinux], name, places) \
+                or _record.draw(machine.types.modules(), name, places)
+        except NotSupported:
+            drawing = None
+        if drawing is None:
+            return (f"{program.name} reads {cls.__event__} where this kernel has its fields: its type information "
+                    "describes no such record")
+        program.facts = {**facts, "places": {**facts["places"], "": drawing}}
+        return ""
 
     def parameters(self, program: Any, annotations: list[Any]) -> list[Any]:
         return [ContextOf(annotations[0])]

@@ -96,8 +96,19 @@ def privilege_error(what: str, error: KernelError, kind: int = B.BPF_PROG_TYPE_U
                           cure="`bpfwright doctor` says what this kernel allows.")
 
 
+def in_user_namespace() -> bool:
+    """Whether this process is in another user namespace than the kernel's first."""
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            return file.read().split() != ["0", "0", "4294967295"]
+    except OSError:
+        return False
+
+
 def _refuser() -> str:
     """Why a privileged process is refused all the same."""
+    if in_user_namespace():
+        return "the privilege of a user namespace counts for BPF only as far as a token delegates it (since Linux 6.9)"
     try:
         with open("/sys/kernel/security/lockdown", encoding="ascii") as file:
             text = file.read()
@@ -115,7 +126,7 @@ def program_error(spec: ProgramSpec, error: KernelError) -> BpfwrightError:
     number = error.errno or 0
     what = f"program {spec.name!r} was not loaded"
     if number == errno.EPERM:
-        if not missing_capabilities(spec.type):
+        if not missing_capabilities(spec.type) and not in_user_namespace():
             from bpfwright.kernel.features import Features
             known = Features().attach_type(spec.type, spec.expected_attach_type)
             if not known.works:

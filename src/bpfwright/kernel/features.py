@@ -77,7 +77,7 @@ _NAMED = {
     "may_goto": "6.9", "bpf_loop": "5.17", "open-coded iterators": "6.4", "cpu v3": "5.1", "cpu v4": "6.6",
     "bounded loops": "5.3", "BPF links": "5.7", "XDP links": "5.9", "perf links": "5.15", "tcx links": "6.6",
     "netkit links": "6.7", "BPF token": "6.9", "BTF": "4.18", "batch operations": "5.6", "global functions": "5.6",
-    "mapped arrays": "5.5", "statistics": "5.8", "module kfuncs": "5.18",
+    "mapped arrays": "5.5", "statistics": "5.8", "module kfuncs": "5.18", "timers in tracing": "7.0",
 }
 
 
@@ -393,6 +393,28 @@ def _mapped() -> int:
     return 0
 
 
+def _tracing_timers() -> int:
+    """A tracepoint's program that names a map whose values hold a timer."""
+    from bpfwright.formats.btf import BtfBuilder
+    if not Features().helper(B.BPF_PROG_TYPE_XDP, "timer_init").works:
+        return errno.EINVAL
+    types = BtfBuilder()
+    number = types.add_int("int", 4)
+    timer = types.add_struct("bpf_timer", 16, [("opaque", types.add_array(types.add_int("long", 8), 2), 0, 0)])
+    value = types.add_struct("value", 16, [("timer", timer, 0, 0)])
+    btf = held = -1
+    try:
+        btf = sys.btf_load(types.build())
+        held = sys.map_create(B.BPF_MAP_TYPE_HASH, 4, 16, 1, btf_fd=btf, key_type=number, value_type=value)
+        return _load_errno(B.BPF_PROG_TYPE_TRACEPOINT, (Instruction(0x18, 1, 1, 0, held), *_RETURN))
+    except KernelError as error:
+        return error.errno or 0
+    finally:
+        for fd in (btf, held):
+            if fd >= 0:
+                os.close(fd)
+
+
 _COUNT_DOWN = (Instruction(_MOV, imm=3), Instruction(0x07, imm=-1), Instruction(0x55, offset=-2), Instruction(_EXIT))
 _CALL_FUNCTION = (Instruction(_CALL, src=1, imm=1), Instruction(_EXIT), *_RETURN)
 
@@ -414,5 +436,6 @@ _PROBES: dict[str, Callable[[], int]] = {
     "global functions": lambda: _with_functions(_CALL_FUNCTION, 2),
     "mapped arrays": _mapped,
     "statistics": lambda: _command(B.BPF_ENABLE_STATS, pack("=I", B.BPF_STATS_RUN_TIME), ()),
+    "timers in tracing": _tracing_timers,
     "module kfuncs": lambda: _command(B.BPF_BTF_GET_NEXT_ID, pack("=III", 0, 0, 0), (errno.ENOENT,)),
 }

@@ -277,10 +277,21 @@ def _lower_startswith(b: Any, site: Any) -> Value:
 _TEXT = {"startswith": Operation(_check_startswith, _lower_startswith, calls=False)}
 
 
+_OLD_CPUS = ("v1", "v2")
+
+
+def _since_5_12(site: Any, what: str) -> None:
+    if site.target().cpu in _OLD_CPUS:
+        site.refuse(f"{what} is an atomic instruction since Linux 5.12, and this is compiled for older kernels",
+                    "Hold a lock: `with entry.lock:`, or compile for newer kernels: --target here.")
+
+
 def _fetch(kind: str) -> Operation:
     def check(site: Any) -> Meaning:
         site.bind("n")
         site.integer("n")
+        if kind != "add" or not site.discarded:
+            _since_5_12(site, "exchange()" if kind == "xchg" else f"fetch_{kind}()")
         return meaning_of(site.receiver.ctype.element, "stack")
 
     def lower(b: Any, site: Any) -> Value:
@@ -297,6 +308,7 @@ def _check_compare_exchange(site: Any) -> Meaning:
     site.bind("expected", "new")
     site.integer("expected")
     site.integer("new")
+    _since_5_12(site, "compare_exchange()")
     return meaning_of(site.receiver.ctype.element, "stack")
 
 
@@ -376,7 +388,7 @@ def _lower_user_index(b: Any, site: Any) -> Value:
 _READ_USER, _READ_USER_STR = 112, 114  # bpf_probe_read_user, bpf_probe_read_user_str: since Linux 5.5
 _USER_TEXT = {"read": Operation(_check_read_text, _lower_read_text)}
 _USER_VALUE = {"read": Operation(_check_read_value, _lower_read_value),
-               "__getitem__": Operation(_check_user_index, _lower_user_index)}
+               "__getitem__": Operation(_check_user_index, _lower_user_index, calls=False)}
 
 
 def method(meaning: Meaning, name: str) -> Operation | None:

@@ -5,6 +5,7 @@ from types import FunctionType
 
 from bpfwright._typing import Any
 from bpfwright.errors import UsageError
+from bpfwright.helpers.kernel import refused_kfunc
 from bpfwright.lang.scope import MISSING, Scope
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Boolean, Integer, KernelObject, Meaning, Nothing, Optional,
@@ -17,6 +18,10 @@ __all__ = ["NumberIterator", "check_kfunc", "iter_num"]
 def check_kfunc(checker: Any, node: Any, function: FunctionType) -> Meaning:
     """A call of a declared kernel function: its annotations are its signature."""
     scope = Scope(function)
+    checker.calls_out(node)
+    refused = refused_kfunc(checker.job.program, function.__name__)
+    if refused is not None:
+        checker.refuse(node, *refused)
     params = checker.arguments(node, function)
     types: list[CType] = []
     for name, meaning in params:
@@ -27,6 +32,8 @@ def check_kfunc(checker: Any, node: Any, function: FunctionType) -> Meaning:
     if annotation is MISSING:
         checker.refuse(node, f"{function.__name__} does not say what it returns", "Annotate it: `-> i32`.")
     result, meaning = (None, NOTHING) if annotation is None else _result(checker, node, scope, annotation)
+    if function.__name__ in MOVES_PACKET:
+        checker.move_packet()
     names = [name for name, _ in params]
     node.operation = _Kfunc(function.__name__, result, list(zip(names, types, strict=True)), meaning)
     return meaning
@@ -81,6 +88,10 @@ RELEASES = {
 """Kernel functions that give a reference (KF_ACQUIRE), and what gives it back."""
 
 
+MOVES_PACKET = {"bpf_xdp_pull_data"}
+"""Kernel functions after which the packet lies elsewhere (is_kfunc_pkt_changing() of kernel/bpf/verifier.c)."""
+
+
 def _release_later(b: Any, release: str, ctype: CType, made: int) -> None:
     """Keep the reference until the function ends, on whichever way, and give it back then."""
     held = b.slot(8, 8, "reference")
@@ -99,15 +110,16 @@ def _release_later(b: Any, release: str, ctype: CType, made: int) -> None:
 
 
 class _Kfunc:
-    """What lowering does with a checked call."""
+    """What lowering does with a checked call. `acquires`: it gives a reference."""
 
-    __slots__ = ("meaning", "name", "parameters", "result")
+    __slots__ = ("acquires", "meaning", "name", "parameters", "result")
 
     def __init__(self, name: str, result: CType | None, parameters: list[tuple[str, CType]], meaning: Meaning) -> None:
         self.name = name
         self.result = result
         self.parameters = parameters
         self.meaning = meaning
+        self.acquires = name in RELEASES and result is not None
 
     def __call__(self, b: Any, node: Any) -> Value:
         arguments: list[tuple[CType, int]] = []
@@ -116,9 +128,8 @@ class _Kfunc:
             value = b.expression(given) if hasattr(given, "meaning") else b.literal(given)
             arguments.append((ctype, self.passed(b, ctype, value)))
         made = b.kfunc(self.name, self.result, arguments)
-        release = RELEASES.get(self.name)
-        if release is not None and self.result is not None:
-            _release_later(b, release, self.result, made)
+        if self.acquires and self.result is not None:
+            _release_later(b, RELEASES[self.name], self.result, made)
         return self.value(b, made)
 
     def passed(self, b: Any, ctype: CType, value: Value) -> int:

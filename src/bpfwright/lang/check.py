@@ -1,6 +1,7 @@
 """Statements: what holds where. Types flow forward, None must be narrowed, every path returns what it promised."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType
 
 from bpfwright._typing import Any, NoReturn
@@ -11,6 +12,7 @@ from bpfwright.lang.infer import Infer
 from bpfwright.lang.parse import parse
 from bpfwright.lang.scope import Scope
 from bpfwright.lang.source import Source, source_of
+from bpfwright.lang.using import in_packet
 from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,
                                     TupleOf, describe, join, meaning_of)
 from bpfwright.types.ctype import CType, Maybe
@@ -30,6 +32,7 @@ class Job:
         self.target = target
         self.program = program
         self.moves_packet = False
+        self.unfit: tuple[Any, ...] | None = None
         self.instances: dict[tuple[Any, ...], Body] = {}
         self.names: set[str] = set()
 
@@ -46,7 +49,8 @@ class Job:
 class Body:
     """A checked function: its tree, its parameters' meanings, all variables, and what it gives back."""
 
-    __slots__ = ("flow_off", "function", "name", "params", "pointers", "result", "source", "tree", "variables")
+    __slots__ = ("flow_off", "frames", "function", "leaves", "moves", "name", "params", "pointers", "result", "source",
+                 "tree", "variables")
 
     def __init__(self, function: FunctionType, name: str, source: Source, tree: Any, params: list[tuple[str, Meaning]],
                  ) -> None:
@@ -59,6 +63,9 @@ class Body:
         self.result: Meaning | None = None
         self.flow_off = True
         self.pointers: tuple[str, tuple[CType, ...]] | None = None
+        self.moves = False    # the packet
+        self.leaves = False   # by a tail call
+        self.frames = 0       # of functions that it calls, one in another
 
 
 class Checker(Infer):
@@ -79,6 +86,14 @@ class Checker(Infer):
         self.locks: list[str] = []
         self.kernel_locks = 0
         self.moved: set[str] = set()
+        self.moves = 0
+        self.held: list[tuple[str, str]] = []
+        self.acquired: dict[str, str] = {}
+        self.leaves = False
+        self.discarded: Any = None
+        self.depth = 1
+        self.frames = 0
+        self.callbacks = 0
 
     def run(self, params: list[tuple[str, Meaning]], expected: Meaning | None, name: str) -> Body:
         """Check the body with these parameters. `expected` is what it must return; None: whatever it does."""
@@ -99,6 +114,10 @@ class Checker(Infer):
         body.variables = self.variables
         body.result = expected if expected is not None else (self.returned or NOTHING)
         body.flow_off = self.flow is not None
+        body.moves, body.leaves, body.frames = self.moves > 0, self.leaves, self.frames
+        if len(self.stack) == 1 and self.job.unfit is not None:
+            source, *said = self.job.unfit
+            source.refuse(*said)
         return body
 
     # flow
@@ -147,6 +166,7 @@ class Checker(Infer):
         return None
 
     def do_discard(self, node: Any) -> None:
+        self.discarded = node.value
         meaning = self.infer(node.value)
         if isinstance(node.value, (t.Name, t.Constant, t.Compare, t.Binary)):
             self.refuse(node, "this expression has no effect", "Assign it, or remove it.")
@@ -194,6 +214,7 @@ class Checker(Infer):
                                                                                             t.Name)):
                 self.refuse(value, "this gives nothing to assign", "Write it as a statement of its own.")
             self.set_variable(target.name, self.stored(meaning), target)
+            self.acquires(value, target.name)
             target.meaning = meaning
             target.binding = "local"
         elif isinstance(target, t.Tuple):
@@ -277,29 +298,63 @@ class Checker(Infer):
         if node.other:
             self.refuse(node.other[0], "`else` after a loop cannot be compiled", "Set a flag before `break`.")
 
+        tested: f.Flow = {}
+
         def body() -> None:
+            nonlocal tested
             self.test(node.test)
             assert self.flow is not None
+            tested = self.flow
             self.flow = None if self.known_truth(node.test) is False else f.narrow(node.test, self.flow, True)
             self.block(node.body)
 
         left = self.loop(node, body)
-        assert self.flow is not None
         always = self.known_truth(node.test) is True
-        self.flow = self.merge(node, left, None if always else f.narrow(node.test, self.flow, False))
+        self.flow = self.merge(node, left, None if always else f.narrow(node.test, tested, False))
 
     def do_for(self, node: Any) -> None:
         if node.other:
             self.refuse(node.other[0], "`else` after a loop cannot be compiled", "Set a flag before `break`.")
         node.plan = self.iteration(node)
         item = node.plan["item"]
+        walked = self.walked(node)
+        walk = f" walk {id(node)}"
+        if in_packet(walked) and self.flow is not None:
+            self.flow = {**self.flow, walk: walked}
 
         def body() -> None:
             self.assign(node.target, item, None)
             self.block(node.body)
 
-        left = self.loop(node, body)
+        if node.plan["kind"] == "operation" and node.plan["operation"].style == "callback":
+            left = self.in_callback(node, lambda: self.loop(node, body))
+        else:
+            left = self.loop(node, body)
+        if in_packet(walked) and self.flow is not None and walk not in self.flow:
+            self.refuse(node.iterable, "the packet moves while this is walked",
+                        "Leave the loop when it has moved: `break`.")
         self.flow = self.merge(node, self.flow, left)
+
+    def walked(self, node: Any) -> Meaning:
+        """What a `for` walks, where that is a value."""
+        plan = node.plan
+        if plan["kind"] == "operation":
+            receiver: Meaning = plan["site"].receiver
+            return receiver
+        found: Meaning = getattr(plan.get("node", node.iterable), "meaning", NOTHING)
+        return found
+
+    def in_callback(self, node: Any, check: Callable[[], f.Flow | None]) -> f.Flow | None:
+        """Check a loop whose body becomes a function that the kernel calls: a frame more."""
+        self.enters_frame(node.iterable, "the function that this loop's body becomes", 0)
+        outside, self.frames = self.frames, 0
+        self.depth += 1
+        self.callbacks += 1
+        left = check()
+        self.callbacks -= 1
+        self.depth -= 1
+        self.frames = max(outside, self.frames + 1)
+        return left
 
     def do_break(self, node: Any) -> None:
         self._leave(node, "break")
@@ -324,7 +379,11 @@ class Checker(Infer):
         held = bool(lock) and getattr(node.call.receiver, "space", "") == "map"  # ours, in LRU maps, hinders nothing
         self.locks.append(lock)
         self.kernel_locks += held
+        outside = self.held
+        if node.operation.holds:
+            self.held = [*outside, (node.operation.holds, node.target.name if isinstance(node.target, t.Name) else "")]
         self.block(node.body)
+        self.held = outside
         self.kernel_locks -= held
         self.locks.pop()
 
@@ -348,6 +407,7 @@ class Checker(Infer):
             covered = self.pattern(case.pattern, subject, name)
             if case.guard is not None:
                 self.test(case.guard)
+                before = f.kept(before, self.flow)
                 self.flow = f.narrow(case.guard, self.flow, True)
             elif rest is not None and covered is not None:
                 rest -= covered

@@ -65,6 +65,9 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
             return _thaw(found, captures)
     unit, names = _lower(programs, target, captures)
     elf = _assemble(unit.text(), target, programs)
+    if len(unit.module.functions) > len(programs):
+        from bpfwright.lang import frames
+        frames.check(unit.module, elf, [(program, names[program.name]) for program in programs])
     facts = {
         "programs": names,
         "maps": {name: captures.objects.index(declared) for name, declared in unit.maps.items()},

@@ -4,9 +4,9 @@ from __future__ import annotations
 from bpfwright._typing import Any
 from bpfwright.lang import builtin
 from bpfwright.lang import tree as t
-from bpfwright.lang.fitting import Fitting
 from bpfwright.lang.scope import Scope
 from bpfwright.lang.site import CallSite
+from bpfwright.lang.using import Using
 from bpfwright.spec.dialect import Loop, Operation
 from bpfwright.spec.dialect import Scope as ScopeOperation
 from bpfwright.spec.meaning import Constant, Meaning, Reference, TupleOf, describe, join, meaning_of
@@ -15,7 +15,7 @@ from bpfwright.types.ctype import ArrayType
 __all__ = ["Entering"]
 
 
-class Entering(Fitting):
+class Entering(Using):
     """The part of the checker that finds the operations behind `with` and `for`."""
 
     scope: Scope
@@ -51,7 +51,7 @@ class Entering(Fitting):
                         "Ring records, spin locks, rcu() and acquired references can.")
         node.operation = operation
         node.call = CallSite(self, item, operation, owner, owner_node, args, keywords)
-        return operation.check(node.call)
+        return self.perform(node.call, operation)
 
     def iteration(self, node: Any) -> dict[str, Any]:
         """How a `for` walks: {"kind", "item", ...}."""
@@ -90,7 +90,7 @@ class Entering(Fitting):
     def walk(self, node: Any, operation: Loop, owner: Meaning, owner_node: Any, args: list[Any],
              keywords: dict[str, Any]) -> dict[str, Any]:
         site = CallSite(self, node, operation, owner, owner_node, args, keywords)
-        item = operation.check(site)
+        item = self.perform(site, operation)
         return {"kind": "operation", "item": item, "site": site, "operation": operation}
 
     def common(self, node: Any, items: list[Meaning]) -> Meaning:

@@ -7,7 +7,7 @@ from bpfwright.lang.numbers import widen
 from bpfwright.spec.meaning import (MAX_I64, Boolean, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,
                                     join)
 
-__all__ = ["Flow", "merge", "narrow", "settle"]
+__all__ = ["Flow", "kept", "merge", "narrow", "settle"]
 
 Flow = dict[str, Meaning]
 """Meanings by name; a name that may be unset is not in it. None in place of a Flow: this point is never reached."""
@@ -46,6 +46,11 @@ def settle(before: Flow, after: Flow | None, round: int, rooms: Flow) -> tuple[F
                     and isinstance(old.inner, Integer) and isinstance(meaning.inner, Integer):
                 merged[name] = Optional(widen(old.inner, meaning.inner))
     return merged, ""
+
+
+def kept(before: Flow, after: Flow) -> Flow:
+    """`before` without what is gone since: headers of a packet that moved."""
+    return {name: meaning for name, meaning in before.items() if name in after}
 
 
 def narrow(test: Any, flow: Flow, truth: bool) -> Flow:

@@ -22,7 +22,7 @@ from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Boolean, Constant, Context
 from bpfwright.types import is_shared
 from bpfwright.types.address import Address
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, Bool, CharArray, CType, EnumType, Int,
+from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Maybe, Opaque, Pointer, RecordType)
 from bpfwright.types.structs import Field, Struct
 
@@ -40,8 +40,6 @@ class Infer(Storing):
     locks: list[str]
     local_names: set[str]
     stack: tuple[FunctionType, ...]
-    kernel_locks: int
-    moved: set[str]
 
     def refuse(self, place: Any, what: str, cure: str = "") -> NoReturn:
         raise NotImplementedError
@@ -95,6 +93,7 @@ class Infer(Storing):
                             "Find it again: ctx.find(...).")
             if node.name not in self.flow:
                 self.refuse(node, f"{node.name} may not be set here", "Set it on every path before.")
+            self.context_here(node, self.flow[node.name])
             return self.flow[node.name]
         value = self.scope.lookup(node.name)
         if value is MISSING:
@@ -113,11 +112,15 @@ class Infer(Storing):
         return f"Did you mean {found[0]!r}?" if found else "Define or import it at module level."
 
     def of_tuple(self, node: Any) -> Meaning:
-        return TupleOf(tuple(self.infer(item) for item in node.items))
+        found = [(item, self.infer(item), self.moves) for item in node.items]
+        for item, meaning, moves in found:
+            self.stays(item, meaning, moves)
+        return TupleOf(tuple(meaning for _, meaning, _ in found))
 
     def of_walrus(self, node: Any) -> Meaning:
         meaning = self.infer(node.value)
         self.set_variable(node.target.name, self.stored(meaning), node)
+        self.acquires(node.value, node.target.name)
         node.target.meaning = meaning
         node.target.binding = "local"
         return meaning
@@ -173,10 +176,7 @@ class Infer(Storing):
             meanings.append(kind(value))
             self.flow = f.narrow(value, self.flow, node.operator == "and")
         walrus = {k: v for k, v in self.flow.items() if k not in before}
-        self.flow = {**before, **(walrus if node.operator == "and" else {})}
-        for name in before:
-            if before[name] != self.flow[name]:
-                self.flow[name] = before[name]
+        self.flow = {**f.kept(before, self.flow), **(walrus if node.operator == "and" else {})}
         return meanings
 
     def of_boolop(self, node: Any) -> Meaning:
@@ -259,7 +259,7 @@ class Infer(Storing):
         if operation is None:
             self.refuse(place, f"`in` does not work on {describe(right)}", "Use a map, a tuple or comparisons.")
         site = CallSite(self, place, operation, right, place, [left_node], {})
-        operation.check(site)
+        self.perform(site, operation)
         return site
 
     # arithmetic
@@ -325,9 +325,10 @@ class Infer(Storing):
         assert before is not None
         self.flow = f.narrow(node.test, before, True)
         then = self.infer(node.then)
+        still = f.kept(before, self.flow)
         self.flow = f.narrow(node.test, before, False)
         other = self.infer(node.other)
-        self.flow = before
+        self.flow = f.kept(still, self.flow)
         both = join(then, other)
         if both is None:
             self.refuse(node, f"{describe(then)} or {describe(other)}: they have no one type",
@@ -361,7 +362,7 @@ class Infer(Storing):
         if isinstance(operation, Property):
             site = CallSite(self, node, operation, owner, node.object, [], {})
             node.operation = site
-            return operation.check(site)
+            return self.perform(site, operation)
         if operation is not None:
             self.refuse(node, f"{node.name} is a method", f"Call it: .{node.name}(...).")
         return self.member(node, owner, node.name)
@@ -417,6 +418,7 @@ class Infer(Storing):
         ctype = self.field(node, RecordType(cls), name).type
         if isinstance(ctype, RecordType):
             return KernelObject(owner.cls, owner.trusted, (*owner.path, name))
+        self.calls_out(node, not owner.trusted or isinstance(ctype, (CharArray, ArrayType, AddressType, BitsType)))
         if isinstance(ctype, Pointer) and isinstance(ctype.target, RecordType):
             return KernelObject(ctype.target.cls, owner.trusted)
         return meaning_of(ctype, "stack")
@@ -443,7 +445,7 @@ class Infer(Storing):
         if operation is not None:
             site = CallSite(self, node, operation, owner, node.object, [node.index], {})
             node.operation = site
-            return operation.check(site)
+            return self.perform(site, operation)
         index = self.infer(node.index)
         if isinstance(owner, TupleOf) or (isinstance(owner, Constant) and isinstance(owner.value, tuple)):
             return self.tuple_item(node, owner, index)
@@ -503,20 +505,7 @@ class Infer(Storing):
             self.refuse(node, "this belongs into a `for` statement", "Write `for ... in ...:`.")
         site = CallSite(self, node, operation, owner, owner_node, node.args, node.keywords)
         node.call = site
-        if operation.calls and self.kernel_locks:
-            self.refuse(node, "nothing may be called while a spin lock is held", "Call it before the `with`.")
-        meaning = operation.check(site)
-        if operation.moves_packet:
-            self.move_packet()
-        return meaning
-
-    def move_packet(self) -> None:
-        """What was found in the packet is not there any more."""
-        assert self.flow is not None
-        self.job.moves_packet = True
-        gone = {name for name, meaning in self.flow.items() if in_packet(meaning)}
-        self.moved |= gone
-        self.flow = {name: meaning for name, meaning in self.flow.items() if name not in gone}
+        return self.perform(site, operation)
 
     def call_object(self, node: Any, value: object) -> Meaning:
         operation = getattr(value, "__operation__", None) or builtin.FUNCTIONS.get(_identity(value))
@@ -575,12 +564,12 @@ class Infer(Storing):
         from bpfwright.lang.check import Checker
         inner = Checker(self.job, function, self.stack)
         inner.locks, inner.kernel_locks = list(self.locks), self.kernel_locks
-        moved = self.job.moves_packet
-        self.job.moves_packet = False
+        inner.held, inner.depth = self.still_held(), self.depth
         node.inlined = inner.run(params, None, function.__name__)
-        if self.job.moves_packet:
+        self.frames = max(self.frames, node.inlined.frames)
+        self.leaves = self.leaves or node.inlined.leaves
+        if node.inlined.moves:
             self.move_packet()
-        self.job.moves_packet = self.job.moves_packet or moved
         return node.inlined.result or NOTHING
 
     def arguments(self, node: Any, function: FunctionType) -> list[tuple[str, Meaning]]:
@@ -604,9 +593,11 @@ class Infer(Storing):
         node.call = {}
         scope = Scope(function)
         params: list[tuple[str, Meaning]] = []
+        moves: dict[str, int] = {}
         for name in names:
             if name in given:
                 meaning = self.infer(given[name])
+                moves[name] = self.moves
                 node.call[name] = given[name]
             elif name in defaults:
                 meaning = self.constant(node, defaults[name])
@@ -615,6 +606,8 @@ class Infer(Storing):
                 self.refuse(node, f"{function.__name__}: the argument {name!r} is missing",
                             f"It takes: {', '.join(names)}.")
             params.append((name, self.declared_parameter(node, given.get(name), scope, name, meaning)))
+        for name, meaning in params:
+            self.stays(given.get(name, node), meaning, moves.get(name, self.moves))
         return params
 
     def declared_parameter(self, node: Any, argument: Any, scope: Scope, name: str, meaning: Meaning) -> Meaning:
@@ -634,6 +627,9 @@ class Infer(Storing):
     def call_subprogram(self, node: Any, function: FunctionType, params: list[tuple[str, Meaning]]) -> Meaning:
         if sum(len(part_types(m)) for _, m in params) > 5:
             self.refuse(node, "a subprogram takes at most 5 arguments", "Put them into a Struct and pass that.")
+        if any(isinstance(m, ContextOf) for _, m in params[1:]):
+            self.refuse(node, f"{function.__name__} is a @subprogram, which takes the context first or not at all",
+                        f"Write def {function.__name__}(ctx, ...).")
         scope = Scope(function)
         annotation = scope.annotation("return")
         if annotation is MISSING:
@@ -646,7 +642,15 @@ class Infer(Storing):
                 self.refuse(node, f"{function.__name__}: a subprogram returns an integer, a bool or None",
                             "Remove @subprogram: a plain function is inlined and may return anything.")
         node.inlined = None
-        node.operation = self.instance(node, function, [m for _, m in params], result)
+        if self.kernel_locks:
+            self.refuse(node, f"{function.__name__} is a @subprogram, which nothing may call while a spin lock is held",
+                        "Remove @subprogram, or call it before the `with`.")
+        body = node.operation = self.instance(node, function, [m for _, m in params], result)
+        self.enters_frame(node, f"calling {function.__name__}() here", body.frames)
+        if body.moves:
+            self.move_packet()
+        if body.leaves:
+            self.leave_program(node)
         return result
 
     def instance(self, node: Any, function: FunctionType, parameters: list[Meaning], result: Meaning,
@@ -667,22 +671,11 @@ class Infer(Storing):
                 self.refuse(node, f"{function.__name__} calls itself", "Write a loop: the kernel has no recursion.")
             from bpfwright.lang.check import Checker
             checker = Checker(self.job, function, self.stack)
+            checker.depth = 1 if pointers else self.depth + 1  # what the kernel calls later has a stack of its own
             name = self.job.fresh(function.__name__)
             known = self.job.instances[key] = checker.run(list(zip(names, parameters, strict=True)), result, name)
             known.pointers = pointers
         return known
-
-
-def in_packet(meaning: Meaning) -> bool:
-    """Whether a value points into the packet."""
-    match meaning:
-        case Reference(space=space):
-            return space == "packet"
-        case Optional(inner=inner):
-            return in_packet(inner)
-        case OneOf(choices=items) | TupleOf(items=items):
-            return any(map(in_packet, items))
-    return False
 
 
 def _identity(value: object) -> object:

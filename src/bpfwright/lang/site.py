@@ -110,6 +110,11 @@ class CallSite:
         """The program that is being compiled."""
         return self.checker.job.program
 
+    @property
+    def discarded(self) -> bool:
+        """Whether the call is a statement of its own, whose result nobody takes."""
+        return self.checker.discarded is self.node
+
     def target(self) -> Any:
         return self.checker.job.target
 

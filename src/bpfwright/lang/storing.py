@@ -54,7 +54,7 @@ class Storing(Entering):
                 self.refuse(target, f"{target.name} cannot be written")
             site = CallSite(self, target, operation, owner, target.object, [], {})
             target.operation = site
-            operation.check(site)
+            self.perform(site, operation)
             if operation.accepts is not None:
                 self.fit(value or target, meaning, operation.accepts)
             return
@@ -83,7 +83,7 @@ class Storing(Entering):
         if operation is not None:
             site = CallSite(self, target, operation, owner, target.object, [target.index, value], {})
             target.operation = site
-            operation.check(site)
+            self.perform(site, operation)
             return
         index = self.infer(target.index)
         if not isinstance(owner, Reference) or not isinstance(owner.ctype, ArrayType):
@@ -156,4 +156,8 @@ class Storing(Entering):
         if not isinstance(ctype, Int) or ctype.size not in (4, 8) or ctype.big:
             self.refuse(node, f"`{node.operator}=` on {ctype.name} in memory that CPUs share cannot be atomic",
                         "Make the field u32 or u64, hold a lock, or use a per-CPU map.")
+        if node.operator not in "+-" and self.job.target.cpu in ("v1", "v2"):
+            self.refuse(node, f"`{node.operator}=` on memory that CPUs share is an atomic instruction since Linux "
+                        "5.12, and this is compiled for older kernels",
+                        "Hold a lock, use a per-CPU map, or compile for newer kernels: --target here.")
         return ATOMIC_OPERATORS[node.operator]

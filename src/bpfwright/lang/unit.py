@@ -12,10 +12,12 @@ from bpfwright.lang.target import Target
 from bpfwright.spec.dialect import Value
 from bpfwright.types import u64
 from bpfwright.types.config import Config
-from bpfwright.types.ctype import CharArray, CType, RecordType
+from bpfwright.types.ctype import ArrayType, CharArray, CType, RecordType
 from bpfwright.types.structs import Struct
 
 __all__ = ["Unit"]
+
+_RINGS = (4, 27)  # perf event arrays and ring buffers
 
 
 class Layouted:
@@ -217,6 +219,19 @@ class Unit:
         self.hidden_map(LOG_RING, MapShape({"type": 27, "max_entries": 1 << 18}, None, None, None))
         return lowering.op("global", "ptr", LOG_RING)
 
+    def name_records(self) -> None:
+        """Put the record types of rings into the object's type information, for readers in other languages.
+
+        Rings have no value type that the kernel would take; an array of no length in the object's data costs nothing.
+        """
+        area = next((area for area in (self.shared, self.config, self.constants) if area.members), None)
+        if area is None:
+            return
+        area.contents += bytes(-len(area.contents) % 8)
+        for name, declaration in self.maps.items():
+            if declaration.kind in _RINGS and isinstance(declaration.value, RecordType):
+                area.members.append((f"records_of_{name}", ArrayType(declaration.value, 0), len(area.contents)))
+
     # functions
 
     def lower_program(self, body: Body, name: str, section: str, parameters: list[Value], context: Any) -> None:
@@ -276,6 +291,7 @@ class Unit:
             numbers = {"type": 6, "max_entries": 1}  # BPF_MAP_TYPE_PERCPU_ARRAY
             from bpfwright.types import u32
             self.hidden_map(name, MapShape(numbers, u32, CharArray(max(size, 8)), None))  # type: ignore[arg-type]
+        self.name_records()
         data = [area.finish() for area in (self.shared, self.constants, self.config) if area.members]
         return Emitter(self.module, self.shapes, data, self.kernel_types, self.kfuncs, native=native).text()
 

@@ -36,7 +36,8 @@ class ProgArray(MapDeclaration, Generic[C]):
 
     kind: ClassVar[int] = 3
     parameters: ClassVar[tuple[str, ...]] = ("C",)
-    __operations__: ClassVar[dict[str, Operation]] = {"tail_call": Operation(_check, _lower)}
+    __operations__: ClassVar[dict[str, Operation]] = {
+        "tail_call": Operation(_check, _lower, leaves=True)}
 
     def __init__(self, *, max_entries: int) -> None:
         super().__init__(max_entries=max_entries)

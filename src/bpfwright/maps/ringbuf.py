@@ -73,7 +73,8 @@ class RingBuf(MapDeclaration, Generic[V]):
     kind: ClassVar[int] = 27
     parameters: ClassVar[tuple[str, ...]] = ("V",)
     __operations__: ClassVar[dict[str, Operation]] = {
-        "reserve": Scope(_check_reserve, _enter, _leave), "emit": Operation(_check_emit, _lower_emit),
+        "reserve": Scope(_check_reserve, _enter, _leave, holds="a ring record"),
+        "emit": Operation(_check_emit, _lower_emit),
     }
 
     def __init__(self, *, size_bytes: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import NOTHING, Meaning, Reference, meaning_of
+from bpfwright.spec.program import refused_field
 from bpfwright.types.ctype import CType, Opaque
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class Timer(Generic[K, V]):
             """Let it not fire."""
 
 
+def _allowed(site: Any) -> None:
+    refused = refused_field(site.program, "bpf_timer", site.target())
+    if refused is not None:
+        site.refuse(*refused)
+
+
 def _check_start(site: Any) -> Meaning:
     site.bind("owner", "callback", "after_ns")
     site.integer("after_ns")
@@ -44,6 +51,7 @@ def _check_start(site: Any) -> Meaning:
         site.refuse("the owner is the map that holds this entry", "Write timer.start(leases, expire, after_ns=...).")
     if not isinstance(site.receiver, Reference) or site.receiver.space != "map":
         site.refuse("a timer must lie in a map's value")
+    _allowed(site)
     site.callback("callback", [meaning_of(map_.key, "stack"), meaning_of(map_.value, "map")],
                   first="ptr", pointers=[map_.key, map_.value])
     return NOTHING
@@ -59,6 +67,7 @@ def _lower_start(b: Any, site: Any) -> Value:
 
 def _check_cancel(site: Any) -> Meaning:
     site.bind()
+    _allowed(site)
     return NOTHING
 
 

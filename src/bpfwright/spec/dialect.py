@@ -127,20 +127,23 @@ class Builder(Protocol):
 class Operation:
     """Something that can be called: `check(site) -> Meaning`, `lower(builder, site) -> Value`.
 
-    `moves_packet`: the packet's bounds and headers are not where they were, after it. `pure`: it changes nothing, so
-    that it may happen later, or not at all where its value is not wanted. `calls`: it calls into the kernel, which
-    nothing may while a spin lock is held.
+    `moves_packet`: the packet's bounds and headers are not where they were, after it (a function of the site may tell).
+    `pure`: it changes nothing, so that it may happen later, or not at all where its value is not wanted. `calls`: it
+    calls into the kernel, which nothing may while a spin lock is held. `leaves`: the program ends there (a tail call),
+    so nothing may be held.
     """
 
-    __slots__ = ("calls", "check", "lower", "moves_packet", "pure")
+    __slots__ = ("calls", "check", "leaves", "lower", "moves_packet", "pure")
 
     def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value], *,
-                 moves_packet: bool = False, pure: bool = False, calls: bool = True) -> None:
+                 moves_packet: bool | Callable[[Any], bool] = False, pure: bool = False, calls: bool = True,
+                 leaves: bool = False) -> None:
         self.check = check
         self.lower = lower
         self.moves_packet = moves_packet
         self.pure = pure
         self.calls = calls
+        self.leaves = leaves
 
 
 class Property(Operation):
@@ -149,8 +152,9 @@ class Property(Operation):
     __slots__ = ("accepts", "write")
 
     def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value],
-                 write: Callable[[Any, Any, Value], None] | None = None, accepts: CType | None = None) -> None:
-        super().__init__(check, lower)
+                 write: Callable[[Any, Any, Value], None] | None = None, accepts: CType | None = None, *,
+                 calls: bool = False) -> None:
+        super().__init__(check, lower, calls=calls)
         self.write = write
         self.accepts = accepts
 
@@ -158,16 +162,18 @@ class Property(Operation):
 class Scope(Operation):
     """A `with` item: `lower` enters and gives the `as` value; `leave(builder, site, value)` runs on every way out.
 
-    `lock`: "spin" inside which memory is this CPU's alone.
+    `lock`: "spin" inside which memory is this CPU's alone. `holds`: what must be given back before the program ends, in
+    words ("" for nothing).
     """
 
-    __slots__ = ("leave", "lock")
+    __slots__ = ("holds", "leave", "lock")
 
     def __init__(self, check: Callable[[Any], Meaning], lower: Callable[[Any, Any], Value],
-                 leave: Callable[[Any, Any, Value], None], lock: str = "") -> None:
-        super().__init__(check, lower)
+                 leave: Callable[[Any, Any, Value], None], lock: str = "", holds: str = "") -> None:
+        super().__init__(check, lower, calls=not lock)
         self.leave = leave
         self.lock = lock
+        self.holds = holds
 
 
 class Loop(Operation):
@@ -181,7 +187,7 @@ class Loop(Operation):
 
     def __init__(self, check: Callable[[Any], Meaning], lower: Callable[..., Any], style: str = "inline",
                  parameters: Callable[..., Any] | None = None, run: Callable[..., Any] | None = None) -> None:
-        super().__init__(check, lower)
+        super().__init__(check, lower, calls=style == "callback")
         self.style = style
         self.parameters = parameters
         self.run = run

@@ -23,7 +23,7 @@ else:
         return lambda cls: cls
 
 __all__ = ["Carry", "Checksum", "Header", "LengthRule", "Link", "Option", "Options", "Size", "Tail", "children_of",
-           "lay_out_wire", "network_sum", "roots"]
+           "is_shipped", "lay_out_wire", "network_sum", "roots"]
 
 
 class LengthRule(NamedTuple):
@@ -83,8 +83,17 @@ _ROOTS: list[type[Any]] = []
 
 
 def children_of(parent: type[Header]) -> list[tuple[type[Header], Link]]:
-    """What may follow `parent`, among the headers that are imported; the latest declared first."""
-    return list(reversed(_CHILDREN.get(parent, ())))
+    """What may follow `parent`, among the headers that are imported: the shipped ones first, then the latest declared.
+
+    So a header of one's own takes no shipped one's place where both claim the same number.
+    """
+    latest = list(reversed(_CHILDREN.get(parent, ())))
+    return [link for link in latest if is_shipped(link[0])] + [link for link in latest if not is_shipped(link[0])]
+
+
+def is_shipped(header: type[Header]) -> bool:
+    """Whether a header's file is one of `bpfwright.headers`."""
+    return header.__module__.startswith("bpfwright.headers.")
 
 
 def roots() -> list[type[Header]]:

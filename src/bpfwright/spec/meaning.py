@@ -229,7 +229,7 @@ def join(a: Meaning | None, b: Meaning) -> Meaning | None:
             return None if inner is None else Optional(inner)
         case Reference(), Reference() if a.ctype == b.ctype or _both_text(a, b):
             return Reference(a.ctype if a.ctype.size >= b.ctype.size else b.ctype,
-                             a.space if a.space == b.space else "mixed")
+                             a.space if a.space == b.space else "mixed" + " packet" * ("packet" in a.space + b.space))
         case Reference(ctype=CharArray() | AddressType()), Constant(value=str()):
             return Reference(a.ctype, "stack")
         case Constant(value=str()), Reference(ctype=CharArray() | AddressType()):

@@ -36,11 +36,13 @@ class Packet:
         self.padding = padding
 
     @classmethod
-    def parse(cls, data: bytes, first: type[Header] | None = None) -> Packet:
+    def parse(cls, data: bytes, first: type[Header] | None = None, *, prefer: Iterable[type[Header]] = ()) -> Packet:
         """Take `data` apart as far as the known headers go; what is left is payload.
 
-        `first` is the outermost header, Ethernet by default. Headers that are cut short count as payload.
+        `first` is the outermost header, Ethernet by default. Headers that are cut short count as payload. A header of
+        one's own that claims the number of a shipped one is taken where `prefer` names it: `prefer=[MyProtocol]`.
         """
+        preferred = frozenset(prefer)
         _load_catalogues()
         data = bytes(data)
         if first is None:
@@ -63,7 +65,7 @@ class Packet:
                 claimed = getattr(header, kind.size_rule.field) - (length if kind.size_rule.includes_header else 0)
                 if 0 <= claimed < len(data):
                     data, padding = data[:claimed], data[claimed:] + padding
-            kind = _next(header)
+            kind = _next(header, preferred)
         return cls(headers, data, padding)
 
     def find(self, header: type[H]) -> H | None:
@@ -120,14 +122,12 @@ class Packet:
         return " / ".join(parts)
 
 
-def _next(header: Header) -> type[Header] | None:
+def _next(header: Header, preferred: frozenset[type[Header]]) -> type[Header] | None:
     """The class of the header behind `header`, if any is known."""
     if any(getattr(header, name) != value for name, value in header.payload_requires):
         return None
-    for child, link in children_of(type(header)):
-        if _leads(header, link):
-            return child
-    return None
+    following = [child for child, link in children_of(type(header)) if _leads(header, link)]
+    return next((child for child in following if child in preferred), following[0] if following else None)
 
 
 def _leads(header: Header, link: Link) -> bool:

@@ -11,11 +11,27 @@ from bpfwright.spec.machine import Link, LoadedProgram, Machine, TestRun
 if TYPE_CHECKING:
     from bpfwright.spec.packet import Packet
 
-__all__ = ["BoundProgram", "Context", "HookPoint", "Program", "Result", "Target"]
+__all__ = ["BoundProgram", "Context", "HookPoint", "Program", "Result", "Target", "refused_field"]
 
 T = TypeVar("T")
 I = TypeVar("I")
 A = TypeVar("A")
+
+
+# check_map_prog_compatibility() of kernel/bpf/verifier.c: what no map's values may hold, by bpf_prog_type.
+_TRACING = {2: "a kprobe or uprobe", 5: "a tracepoint", 7: "a perf event", 17: "a raw tracepoint without BTF"}
+_FIELDS = {"bpf_spin_lock": ("a SpinLock", {1: "a socket filter", **_TRACING}), "bpf_timer": ("a Timer", _TRACING)}
+
+
+def refused_field(program: Program[Any, Any, Any] | None, name: str, target: Any) -> tuple[str, str] | None:
+    """Why a program's type may not use maps that hold a kernel-owned field (by its C name), and the cure; or None."""
+    if program is None or name not in _FIELDS or (name == "bpf_timer" and target.has("tracing_timers")):
+        return None
+    said, types = _FIELDS[name]
+    kind = types.get(program.hook.kernel_type(program))
+    return None if kind is None else (f"{kind} may use no map whose values hold {said}",
+                                      "Keep it in a map of its own" + (
+                                          ", or use raw_tracepoint or fentry." if "socket" not in kind else "."))
 
 
 class Context:
@@ -35,6 +51,10 @@ class HookPoint:
     name: str = ""
     type: int = 0
 
+    def kernel_type(self, program: Program[Any, Any, Any]) -> int:
+        """The kernel's number of the program's type (bpf_prog_type), for hooks that have several."""
+        return self.type
+
     def section(self, program: Program[Any, Any, Any]) -> str:
         """The ELF section that names type and target."""
         raise NotImplementedError
@@ -42,6 +62,10 @@ class HookPoint:
     def prepare(self, machine: Machine, program: Program[Any, Any, Any]) -> Any:
         """What must be known of this kernel before compiling; it becomes `program.facts`."""
         return None
+
+    def make_portable(self, machine: Any, program: Program[Any, Any, Any]) -> str:
+        """Change the program's facts so that its object fits other kernels; a sentence on what does not, or ""."""
+        return ""
 
     def parameters(self, program: Program[Any, Any, Any], annotations: list[Any]) -> list[Any]:
         """The meanings of the function's parameters; the first is the context."""
