@@ -4,6 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import TYPE_CHECKING
 
 
+
 if TYPE_CHECKING:
     from bpfwright._version import __version__ as __version__
     from bpfwright.helpers import exists as exists, log as log, subprogram as subprogram

@@ -321,7 +321,7 @@ def _read(elf: bytes) -> ObjectSpec:
 
 def _reader(handle: Any, declared: Any) -> Any:
     """What takes records out of a ring buffer, or out of the buffers of every CPU."""
-    if hasattr(declared, "pages") and not hasattr(handle, "reader"):
+    if hasattr(declared, "pages") and not hasattr(handle, "ring"):
         from bpfwright.events import PerfReader
         from bpfwright.kernel.ring import open_perf_buffers
         return PerfReader(open_perf_buffers(handle, declared.pages), declared.value.size)
@@ -329,10 +329,9 @@ def _reader(handle: Any, declared: Any) -> Any:
 
 
 def _ring_reader(handle: Any, width: int) -> Any:
-    own = getattr(handle, "reader", None)
-    if own is not None:
-        return own(width)
     from bpfwright.events import RingReader
+    if hasattr(handle, "ring"):
+        return RingReader(handle.ring(), width)
     from bpfwright.kernel.ring import MappedRing
     return RingReader(MappedRing(handle), width)
 

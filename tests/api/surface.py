@@ -19,12 +19,9 @@ NAMES = tuple(sorted(path.stem for path in PROGRAMS.glob("p*.py")))
 
 
 def copy(folder: Path) -> None:
-    """The programs as they stand, but for Userspace: that machine is not built yet, and Kernel takes its place."""
+    """The programs as they stand."""
     for path in PROGRAMS.glob("*.py"):
-        text = path.read_text()
-        if "Userspace" in text:
-            text = text.replace("Kernel, Userspace", "Kernel").replace("Userspace", "Kernel")
-        (folder / path.name).write_text(text)
+        (folder / path.name).write_text(path.read_text())
 
 
 def imported(folder: Path, name: str) -> ModuleType:

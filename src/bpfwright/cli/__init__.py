@@ -12,6 +12,7 @@ import sys
 
 from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol, Sequence
 
+
 if TYPE_CHECKING:
     import argparse
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from bpfwright._typing import TYPE_CHECKING, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO
 
+
 if TYPE_CHECKING:
     import argparse
 

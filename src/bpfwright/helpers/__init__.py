@@ -5,6 +5,7 @@ from importlib import import_module
 
 from bpfwright._typing import TYPE_CHECKING
 
+
 if TYPE_CHECKING:
     from bpfwright.helpers.basic import (external as external, kfunc as kfunc, now_ns as now_ns,
                                          random_u32 as random_u32, subprogram as subprogram)

@@ -6,10 +6,9 @@ where NAME is the event's or, for events declared alike, that of their DECLARE_E
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import EnumMeta, IntEnum
-from typing import Any
 
+from bpfwright._typing import Any, Iterable
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.types.ctype import ArrayType, CType, EnumType, Int, Pointer, RecordType
 from bpfwright.types.structs import Field, Layout

@@ -1,10 +1,9 @@
 """Statements: what holds where. Types flow forward, None must be narrowed, every path returns what it promised."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import FunctionType
 
-from bpfwright._typing import Any, NoReturn
+from bpfwright._typing import Any, Callable, NoReturn
 from bpfwright.errors import UsageError
 from bpfwright.lang import flow as f
 from bpfwright.lang import tree as t

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import linecache
 from struct import unpack_from
-from typing import Any
 
+from bpfwright._typing import Any
 from bpfwright.errors import CompileError
 from bpfwright.formats.elf import Elf
 from bpfwright.lang import ir

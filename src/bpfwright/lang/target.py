@@ -4,6 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import NamedTuple
 
 
+
 __all__ = ["OLDEST", "Target"]
 
 

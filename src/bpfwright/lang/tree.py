@@ -8,6 +8,7 @@ from __future__ import annotations
 from bpfwright._typing import Any
 
 
+
 __all__ = ["Assign", "Attribute", "Augmented", "BoolOp", "Break", "Call", "Case", "Compare", "Conditional", "Constant",
            "Continue", "Discard", "Expression", "For", "Format", "FunctionTree", "If", "Index", "Match", "Name", "Node",
            "Pass", "Pattern", "Return", "Statement", "Tuple", "Unary", "Binary", "Walrus", "While", "With"]

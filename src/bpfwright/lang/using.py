@@ -1,8 +1,8 @@
 """Uses of declared operations: what the verifier would refuse where they stand, said here with the line."""
 from __future__ import annotations
 
-from typing import Any
 
+from bpfwright._typing import Any
 from bpfwright.lang import flow as f
 from bpfwright.lang.fitting import Fitting
 from bpfwright.lang.site import CallSite

@@ -5,6 +5,7 @@ from importlib import import_module
 
 from bpfwright._typing import TYPE_CHECKING
 
+
 if TYPE_CHECKING:
     from bpfwright.maps.array import Array as Array
     from bpfwright.maps.devices import CpuMap as CpuMap, DevMap as DevMap, DevMapHash as DevMapHash

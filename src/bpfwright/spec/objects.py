@@ -7,6 +7,7 @@ from __future__ import annotations
 from bpfwright._typing import NamedTuple
 
 
+
 __all__ = ["Extern", "FuncInfo", "CoreRelocation", "Function", "LineInfo", "MapSpec", "ObjectSpec", "ProgramSpec",
            "Relocation"]
 

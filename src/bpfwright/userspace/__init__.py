@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING
 
+
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import Userspace
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 from importlib import import_module
 from struct import pack_into, unpack_from
 
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Self
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, Self
 from bpfwright.errors import Fault, NotSupported, SessionError, UsageError
 from bpfwright.formats.btf.reader import Btf
 from bpfwright.hooks.running import FILES
 from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import Reference, link, reachable
-from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
+from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 from bpfwright.spec.page import CPU, PID_TGID, RANDOM, UID_GID
 from bpfwright.userspace.arena import Arena
@@ -18,6 +18,7 @@ from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
 from bpfwright.userspace.stores import store_of
+from bpfwright.userspace.unattached import Unattached
 
 if TYPE_CHECKING:
     from bpfwright._native import NativeCode
@@ -53,7 +54,7 @@ class UserObject:
         self.close()
 
 
-class Userspace:
+class Userspace(Unattached):
     """A machine without a kernel, on any system and without privilege.
 
     Runs are reproducible bit by bit: randomness comes from `seed`, time stands still between looks at the clock, and
@@ -244,32 +245,6 @@ class Userspace:
             raise NotSupported(f"programs of type {kind} (bpf_prog_type) have no test run in the userspace machine")
         module = import_module(f"bpfwright.hooks.running.{name}")
         return module.Stage(self.arena, data, context, **({"network": True} if kind == 8 else {}))
-
-    def _attach(self, *_: object, **__: object) -> NoReturn:
-        raise NotSupported("the userspace machine has no kernel to attach to",
-                           cure="Load the program and test it, or feed it a recording.")
-
-    link = raw_tracepoint = kprobe = uprobe = sample = xdp = classifier = cgroup = socket_filter = _attach
-
-    def tracepoint(self, program: LoadedProgram, category: str, name: str, cookie: int = 0) -> Link:
-        """See spec.machine.Machine.tracepoint."""
-        self._attach()
-
-    def events(self, category: str) -> list[tuple[str, str]]:
-        """No tracepoints here."""
-        return []
-
-    def event_id(self, category: str, name: str) -> int:
-        """No tracepoints here."""
-        self._attach()
-
-    def prototype(self, kind: str, name: str) -> list[tuple[str, str]] | None:
-        """Unknown."""
-        return None
-
-    def event_format(self, category: str, name: str) -> str:
-        """Of no event; hooks fall back on what they know."""
-        raise NotSupported(f"the userspace machine has no tracepoint {category}:{name}")
 
     def close(self) -> None:
         """Give all memory back."""

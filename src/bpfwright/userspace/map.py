@@ -4,7 +4,7 @@ from __future__ import annotations
 import errno
 from struct import pack
 
-from bpfwright._typing import Any, Iterator, Self
+from bpfwright._typing import TYPE_CHECKING, Any, Iterator, Self
 from bpfwright.errors import KernelError, MapFull, SessionError, UsageError, WrongType
 from bpfwright.maps.stores._header import BODY, CPUS, FLAGS, KEY_SIZE, KIND, MAX_ENTRIES, VALUE_SIZE
 from bpfwright.spec import memory as dialect
@@ -12,6 +12,9 @@ from bpfwright.spec.objects import MapSpec
 from bpfwright.spec.page import CPU
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.stores import store_of
+
+if TYPE_CHECKING:
+    from bpfwright.userspace.rings import UserRing
 
 __all__ = ["UserMap"]
 
@@ -224,10 +227,10 @@ class UserMap:
         """No more writes from outside."""
         self.frozen = True
 
-    def reader(self, width: int) -> Any:
-        """What takes records out of a ring buffer here; see events.RingReader. `width` is that of a record."""
-        from bpfwright.userspace.rings import open_reader
-        return open_reader(self, width)
+    def ring(self) -> UserRing:
+        """A ring buffer's addresses, for events.RingReader."""
+        from bpfwright.userspace.rings import UserRing
+        return UserRing(self)
 
     def map_values(self, *, writable: bool = True) -> MappedValues:
         """An array's memory itself: what programs write is seen at once."""

@@ -1,7 +1,7 @@
 """A program loaded in the userspace machine: relocated code, and its runs by one of the engines."""
 from __future__ import annotations
 
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
 from bpfwright.errors import Fault, NotSupported
 from bpfwright.spec.objects import ProgramSpec
 from bpfwright.spec.page import TAIL_CALLS
@@ -19,13 +19,16 @@ _WORTH_COMPILING = 100  # runs; compiling takes tens of milliseconds, interpreti
 _TAIL_CALL, _MOST_TAIL_CALLS, _PROG_ARRAY_MISS = 12, 33, -2 & (1 << 64) - 1
 
 
-class Run(NamedTuple):
+class Run:
     """What one test run gave; see spec.machine.TestRun."""
 
-    value: int
-    data: bytes
-    context: bytes
-    duration_ns: int
+    __slots__ = ("context", "data", "duration_ns", "value")
+
+    def __init__(self, value: int, data: bytes, context: bytes, duration_ns: int) -> None:
+        self.value = value
+        self.data = data
+        self.context = context
+        self.duration_ns = duration_ns
 
 
 class UserProgram:

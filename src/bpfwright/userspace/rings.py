@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 from bpfwright._native import address_of
-from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.maps.stores import ringbuf
 from bpfwright.maps.stores._header import BODY
 from bpfwright.userspace.map import UserMap
 
-__all__ = ["UserRing", "open_reader"]
+__all__ = ["UserRing"]
 
 
 class UserRing:
@@ -17,6 +16,8 @@ class UserRing:
     __slots__ = ("consumer_address", "data_address", "fd", "producer_address", "size_bytes")
 
     def __init__(self, ring: UserMap) -> None:
+        if ring.spec.type != 27:
+            raise UsageError(f"map {ring.spec.name!r} is no ring buffer")
         base = address_of(ring.arena.memory) + ring.address
         self.fd = -1
         self.size_bytes = ring.spec.max_entries
@@ -26,11 +27,3 @@ class UserRing:
 
     def close(self) -> None:
         """Nothing is mapped for it."""
-
-
-def open_reader(map_: UserMap, width: int) -> Any:
-    """A reader of the map's records."""
-    if map_.spec.type != 27:
-        raise UsageError(f"map {map_.spec.name!r} is no ring buffer")
-    from bpfwright.events import RingReader
-    return RingReader(UserRing(map_), width)

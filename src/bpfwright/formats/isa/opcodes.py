@@ -8,6 +8,7 @@ from __future__ import annotations
 from bpfwright._typing import NamedTuple
 
 
+
 __all__ = ["ATOMICS", "OPCODES", "Opcode"]
 
 

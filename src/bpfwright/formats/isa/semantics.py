@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bpfwright._typing import Callable, NamedTuple
 
+
 __all__ = ["ARITHMETIC", "COMPARISONS", "Arithmetic", "Comparison", "signed", "swap"]
 
 

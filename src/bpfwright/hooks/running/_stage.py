@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from bpfwright._typing import Any, Protocol
 
+
 __all__ = ["Memory", "Stage"]
 
 
