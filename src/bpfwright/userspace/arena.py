@@ -1,13 +1,14 @@
 """The machine's memory: one mapping; a program's pointers are offsets in it, below 2**32.
 
 So 32-bit context fields (`xdp_md.data`) hold whole pointers, a pointer can be told from a number by its range alone,
-and the same run gives the same addresses. Behind it lies a shadow of two bits a byte, may be read and may be written:
-what checked runs ask before each access, and what maps and helpers change as they hand memory out.
+and the same run gives the same addresses. The upper half is for what programs only read. Behind it all lies a shadow, a
+byte a byte: how many bytes from here on are a program's own, up to 255. Checked runs ask it before each access, maps
+and helpers change it as they hand memory out.
 
     0x0000  nothing: null and what is near it faults
     0x1000  the machine's page: CPU number, clock, random state, current task (spec/page.py)
     0x2000  stacks, one a CPU
-    then    what is allocated
+    then    what is allocated; what is only read, from the half on
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import sys
 from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.spec import memory as dialect
-from bpfwright.spec.page import CPUS, READABLE, WRITABLE
+from bpfwright.spec.page import CPUS, DESCENT, SHADOW
 
 __all__ = ["FRAME", "STACK_SIZE", "Arena"]
 
@@ -26,71 +27,76 @@ _NORESERVE = 0x4000
 
 
 class Arena:
-    """`memory` is what `struct` reads and writes; `readable` and `writable` are the shadow, a bit a byte."""
+    """`memory` is what `struct` reads and writes, `size` bytes of it the programs'; the shadow stands behind."""
 
-    __slots__ = ("_free", "_next", "_sizes", "bits", "cpus", "memory", "readable", "size", "stacks", "writable")
+    __slots__ = ("_free", "_next", "_sizes", "bits", "cpus", "half", "memory", "size", "stacks")
 
     def __init__(self, cpus: int, size_bytes: int) -> None:
         self.bits = size_bytes.bit_length() - 1
-        if size_bytes != 1 << self.bits or not 20 <= self.bits <= 32:
-            raise UsageError("the memory of a userspace machine is a power of two from 1 MiB to 4 GiB")
+        if size_bytes != 1 << self.bits or not 20 <= self.bits <= 31:
+            raise UsageError("the memory of a userspace machine is a power of two from 1 MiB to 2 GiB")
         self.size = size_bytes
+        self.half = size_bytes // 2
         self.cpus = cpus
-        part = size_bytes // 8 + 64  # a checked access of 8 bytes looks one byte behind the last
-        self.memory = _mapping(size_bytes + 2 * part)
-        whole = memoryview(self.memory)
-        self.readable, self.writable = whole[size_bytes:size_bytes + part], whole[size_bytes + part:]
-        self._next = STACKS
-        self._free: dict[int, list[int]] = {}
+        self.memory = _mapping(2 * size_bytes)
+        self._next = {True: STACKS, False: self.half}
+        self._free: dict[tuple[bool, int], list[int]] = {}
         self._sizes: dict[int, int] = {}
-        dialect.bind(self.memory)
+        self.bind()
         dialect.store32(CPUS, cpus)
-        dialect.store64(READABLE, size_bytes)
-        dialect.store64(WRITABLE, size_bytes + part)
-        self.stacks = [self.allocate(STACK_SIZE, readable=False, writable=False) for _ in range(cpus)]
+        dialect.store64(SHADOW, size_bytes)
+        self.memory[DESCENT:DESCENT + 256] = bytes(range(255, -1, -1))
+        self.stacks = [self.allocate(STACK_SIZE, owned=False) for _ in range(cpus)]
+        for stack in self.stacks:
+            self.allow(stack + STACK_SIZE - FRAME, FRAME)
 
     def stack_top(self, cpu: int) -> int:
         """The first frame's r10."""
         return self.stacks[cpu] + STACK_SIZE
 
-    def allocate(self, size: int, *, readable: bool = True, writable: bool = True, align: int = 16) -> int:
-        """Zeroed bytes; they lie at least 16 bytes away from everything else, so that one behind the end faults."""
+    def allocate(self, size: int, *, owned: bool = True, writable: bool = True, align: int = 16) -> int:
+        """Zeroed bytes, a program's own unless `owned` is False; they lie at least 16 bytes away from everything else,
+        so that one behind the end faults."""
         room = -(-size // 16) * 16 + 16
-        spare = self._free.get(room)
+        spare = self._free.get((writable, room))
         if spare and align <= 16:
             address = spare.pop()
             self.memory[address:address + room] = bytes(room)
         else:
-            address = -(-self._next // align) * align
-            if address + room > self.size:
+            address = -(-self._next[writable] // align) * align
+            if address + room > (self.half if writable else self.size):
                 raise UsageError(f"the machine's memory of {self.size >> 20} MiB is used up",
                                  why=f"{size} bytes more were asked for",
                                  cure="Make maps smaller, or the memory larger: Userspace(memory_bytes=...).")
-            self._next = address + room
+            self._next[writable] = address + room
         self._sizes[address] = room
-        self.allow(address, size, readable=readable, writable=writable)
+        if owned:
+            self.allow(address, size)
         return address
 
     def release(self, address: int) -> None:
         """Give an allocation back."""
         room = self._sizes.pop(address)
-        self.allow(address, room, readable=False, writable=False)
-        self._free.setdefault(room, []).append(address)
+        self.forbid(address, room)
+        self._free.setdefault((address < self.half, room), []).append(address)
 
-    def allow(self, address: int, size: int, *, readable: bool, writable: bool) -> None:
-        """Say what checked programs may do with these bytes."""
-        _mark(self.readable, address, size, readable)
-        _mark(self.writable, address, size, writable)
+    def allow(self, address: int, size: int) -> None:
+        """These bytes, one object, are a program's own from now on."""
+        at = self.size + address
+        if size > 255:
+            self.memory[at:at + size - 255] = b"\xff" * (size - 255)
+        if size > 0:
+            last = min(size, 255)
+            self.memory[at + size - last:at + size] = bytes(range(last, 0, -1))
+
+    def forbid(self, address: int, size: int) -> None:
+        """These bytes are no program's."""
+        self.memory[self.size + address:self.size + address + size] = bytes(size)
 
     def may(self, address: int, size: int, *, write: bool) -> bool:
-        """Whether a checked program may access these bytes."""
-        if address < 0 or address + size > self.size:
-            return False
-        shadow = self.writable if write else self.readable
-        first, last = address >> 3, (address + size - 1) >> 3
-        bits = int.from_bytes(shadow[first:last + 1], "little") >> (address & 7)
-        wanted = (1 << size) - 1
-        return bits & wanted == wanted
+        """Whether a checked program may access these bytes (255 at most)."""
+        limit = self.half if write else self.size
+        return 0 <= address < limit and bool(self.memory[self.size + address] >= size)
 
     def bind(self) -> None:
         """Let the dialect's memory functions work here."""
@@ -99,8 +105,6 @@ class Arena:
     def close(self) -> None:
         """Give everything back; the addresses mean nothing any more."""
         dialect.release(self.memory)
-        self.readable.release()
-        self.writable.release()
         try:
             self.memory.close()
         except BufferError:  # someone still looks at it: it goes when they let go
@@ -113,20 +117,3 @@ def _mapping(size: int) -> Any:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         return mmap.mmap(-1, size, flags=flags | (_NORESERVE if sys.platform == "linux" else 0))
     return mmap.mmap(-1, size)
-
-
-def _mark(shadow: Any, address: int, size: int, allowed: bool) -> None:
-    if size <= 0:
-        return
-    first, last = address >> 3, (address + size - 1) >> 3
-    head, tail = address & 7, 7 - (address + size - 1) & 7
-    mask = bytearray(b"\xff" * (last - first + 1))
-    mask[0] &= 0xFF << head & 0xFF
-    mask[-1] &= 0xFF >> tail
-    if head == 0 and tail == 0:
-        shadow[first:last + 1] = bytes(mask) if allowed else bytes(len(mask))
-        return
-    old = bytes(shadow[first:last + 1])
-    middle = b"\xff" * (last - first - 1) if allowed else bytes(max(0, last - first - 1))
-    ends = [old[i] | mask[i] if allowed else old[i] & ~mask[i] & 0xFF for i in (0, -1)]
-    shadow[first:last + 1] = bytes([ends[0]]) if first == last else bytes([ends[0]]) + middle + bytes([ends[1]])

@@ -59,15 +59,15 @@ class Interpreter:
         self.rounds.clear()
         self.count = 0
         if self.checked:
-            self.arena.allow(self.stack_top - STACK_SIZE, STACK_SIZE, readable=False, writable=False)
-            self._frame(self.stack_top)
+            self.arena.forbid(self.stack_top - STACK_SIZE, STACK_SIZE)
+        self._frame(self.stack_top)
         return self._go(slot, budget)
 
     def _frame(self, top: int) -> None:
         """A new frame ends at `top`: zeroed, and the program's own."""
         if self.checked:
             self.arena.memory[top - FRAME:top] = bytes(FRAME)
-            self.arena.allow(top - FRAME, FRAME, readable=True, writable=True)
+            self.arena.allow(top - FRAME, FRAME)
 
     def call(self, address: int, *arguments: int) -> int:
         """A helper calls back: run the function whose address a program passed, on a frame below the present one."""
@@ -86,7 +86,7 @@ class Interpreter:
             return self._go(slot, 1 << 32)
         finally:
             if self.checked:
-                self.arena.allow(registers[10] - FRAME, FRAME, readable=False, writable=False)
+                self.arena.forbid(registers[10] - FRAME, FRAME)
             self.frames = frames
             registers[:] = kept
 
@@ -361,7 +361,7 @@ class Interpreter:
         if not self.frames:
             return END
         if self.checked:
-            self.arena.allow(r[10] - FRAME, FRAME, readable=False, writable=False)
+            self.arena.forbid(r[10] - FRAME, FRAME)
         then, r[6:11] = self.frames.pop()
         return then
 

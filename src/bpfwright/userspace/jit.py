@@ -51,8 +51,6 @@ class _Module:
         self.helper = helper
         self.probes = probes
         self.arena_bits = arena_bits
-        size = 1 << arena_bits
-        self.shadows = {"readable": size, "writable": size + size // 8 + 64}
         self.stores = stores
         self.declared: dict[str, int] = {}
         self.dispatched: dict[str, tuple[str, int]] = {}
@@ -116,6 +114,8 @@ class _Function:
         self.count = 0
         self.maps: dict[int, str] = {}
         self.counts_rounds = False
+        self.groups: dict[int, tuple[int, int, int, bool]] = {}
+        self.covered: dict[int, str] = {}
 
     def fresh(self) -> str:
         self.count += 1
@@ -129,6 +129,8 @@ class _Function:
         self.module.total += len(reached)
         if self.module.total > _LARGEST:
             raise NotSupported("this program is too large for the JIT", cure="The interpreter runs it.")
+        if self.module.checked:
+            self._group(reached, leaders)
         heads = {to for slot in reached for to in self._targets(slot) if to <= slot}
         for slot in sorted(reached):
             if slot in leaders:
@@ -186,6 +188,54 @@ class _Function:
                 if targets:
                     leaders.add(slot)
         return reached, leaders
+
+    def _group(self, reached: set[int], leaders: set[int]) -> None:
+        """Accesses of one straight run through one register that nothing changes: one look at the shadow serves all.
+
+        `groups` says for each slot (leader of the group, least offset, bytes from there, whether any writes) by the
+        first of them; slots that stand alone are not in it.
+        """
+        open_groups: dict[int, list[int]] = {}
+
+        def close(register: int) -> None:
+            slots = open_groups.pop(register, [])
+            places = [(self._access(slot), slot) for slot in slots]
+            if len(places) > 1:
+                low = min(place[1] for place, _ in places if place)
+                high = max(place[1] + place[2] for place, _ in places if place)
+                if high - low <= 255:
+                    wide = any(place[3] for place, _ in places if place)
+                    for _, slot in places:
+                        self.groups[slot] = slots[0], low, high - low, wide
+
+        for slot in sorted(reached):
+            instruction = self.code.slots[slot]
+            assert instruction is not None
+            if slot in leaders:
+                for register in list(open_groups):
+                    close(register)
+            access = self._access(slot)
+            if access:
+                open_groups.setdefault(access[0], []).append(slot)
+            kind = instruction.opcode & 7
+            if kind in (5, 6):
+                for register in list(open_groups):
+                    close(register)
+            elif kind in (0, 1, 4, 7):
+                close(instruction.dst)
+            elif instruction.row.op == "atomic":
+                for register in {instruction.src, instruction.dst, 0}:
+                    close(register)
+        for register in list(open_groups):
+            close(register)
+
+    def _access(self, slot: int) -> tuple[int, int, int, bool] | None:
+        """(base register, offset, bytes, whether it writes) of a plain load or store."""
+        i = self.code.slots[slot]
+        assert i is not None
+        if i.row.op in ("ldx", "ldxs") and slot not in self.module.probes:
+            return i.src, i.offset, i.row.width // 8, False
+        return (i.dst, i.offset, i.row.width // 8, True) if i.row.op in ("st", "stx") else None
 
     # pieces
 
@@ -247,33 +297,44 @@ class _Function:
             self.out(f"{at} = add i64 {base}, {offset}")
         if slot in self.module.probes and not write:
             return at
-        if self.module.checked:
-            good = self._allowed(at, size, "writable" if write else "readable")
-            self._unless(good, _WRITE if write else _READ, slot, at)
+        if self.module.checked and not (register == 10 and -FRAME <= offset <= -size):
+            self._check(slot, base, at, size, write=write)
         pointer = self.fresh()
         self.out(f"{pointer} = getelementptr i8, ptr %base, i64 {at}")
         return pointer
 
-    def _allowed(self, at: str, size: int, shadow: str) -> str:
-        """Whether `size` bytes at an address are in the arena and in the shadow."""
-        names = [self.fresh() for _ in range(11)]
-        high, inside, low, granule, whole, place, bits, shift, moved, wanted, found = names
-        good = self.fresh()
-        mask = (1 << self.module.arena_bits) - 1
-        self.out(f"{high} = lshr i64 {at}, {self.module.arena_bits}")
+    def _check(self, slot: int, base: str, at: str, size: int, *, write: bool) -> None:
+        """Fault unless the access is allowed; what its group's first look covered is not looked at again."""
+        kind = _WRITE if write else _READ
+        group = self.groups.get(slot)
+        if group is None:
+            self._unless(self._allowed(at, size, write=write), kind, slot, at)
+            return
+        first, low, span, wide = group
+        if first == slot:
+            least = self.fresh()
+            self.out(f"{least} = add i64 {base}, {low}")
+            self.covered[slot] = self._allowed(least, span, write=wide)
+        self.count += 1
+        look, fine = f"look{self.count}", f"fine{self.count}"
+        self.out(f"br i1 {self.covered[first]}, label %{fine}, label %{look}, !prof !1")
+        self.lines.append(f"{look}:")
+        self._unless(self._allowed(at, size, write=write), kind, slot, at)
+        self.out(f"br label %{fine}")
+        self.lines.append(f"{fine}:")
+
+    def _allowed(self, at: str, size: int, *, write: bool = False) -> str:
+        """Whether `size` bytes at an address are the program's own, by the arena's shadow."""
+        high, inside, low, place, pointer, run, enough, good = (self.fresh() for _ in range(8))
+        bits = self.module.arena_bits - write  # the upper half is only read
+        self.out(f"{high} = lshr i64 {at}, {bits}")
         self.out(f"{inside} = icmp eq i64 {high}, 0")
-        self.out(f"{low} = and i64 {at}, {mask}")
-        self.out(f"{granule} = lshr i64 {low}, 3")
-        self.out(f"{whole} = add i64 {granule}, {self.module.shadows[shadow]}")
-        self.out(f"{place} = getelementptr i8, ptr %base, i64 {whole}")
-        self.out(f"{bits} = load i16, ptr {place}, align 1")
-        self.out(f"{shift} = trunc i64 {low} to i16")
-        three = self.fresh()
-        self.out(f"{three} = and i16 {shift}, 7")
-        self.out(f"{moved} = lshr i16 {bits}, {three}")
-        self.out(f"{wanted} = and i16 {moved}, {(1 << size) - 1}")
-        self.out(f"{found} = icmp eq i16 {wanted}, {(1 << size) - 1}")
-        self.out(f"{good} = and i1 {inside}, {found}")
+        self.out(f"{low} = and i64 {at}, {(1 << bits) - 1}")
+        self.out(f"{place} = add i64 {low}, {1 << self.module.arena_bits}")
+        self.out(f"{pointer} = getelementptr i8, ptr %base, i64 {place}")
+        self.out(f"{run} = load i8, ptr {pointer}, align 1")
+        self.out(f"{enough} = icmp uge i8 {run}, {size}")
+        self.out(f"{good} = and i1 {inside}, {enough}")
         return good
 
     # instructions
@@ -400,7 +461,7 @@ class _Function:
     def _probe(self, at: str, i: Instruction) -> None:
         """A load from a kernel object, which gives 0 where nothing is."""
         bits = i.row.width
-        good = self._allowed(at, bits // 8, "readable")
+        good = self._allowed(at, bits // 8)
         safe, pointer, value, found = (self.fresh() for _ in range(4))
         self.out(f"{safe} = select i1 {good}, i64 {at}, i64 {P.PAGE}")
         self.out(f"{pointer} = getelementptr i8, ptr %base, i64 {safe}")
@@ -574,7 +635,8 @@ _WORDS = """@arena = dso_local global ptr null, align 8
 declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"""
 
 _BUILT_IN = f"""
 define i64 @main(i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp) {{
@@ -636,29 +698,40 @@ define internal i1 @frame(i64 %sp) {{
 mark:
   %stack = getelementptr i8, ptr %base, i64 %bottom
   call void @llvm.memset.p0.i64(ptr align 8 %stack, i8 0, i64 {FRAME}, i1 false)
-  call void @shade(i64 %bottom, i8 -1)
+  %top = getelementptr i8, ptr %base, i64 {P.STACK_TOP}
+  %first = load i64, ptr %top
+  %kept = icmp eq i64 %first, %sp
+  br i1 %kept, label %done, label %grant
+grant:
+  %sp_at = getelementptr i8, ptr %base, i64 {P.SHADOW}
+  %shadow = load i64, ptr %sp_at
+  %a = add i64 %shadow, %bottom
+  %run = getelementptr i8, ptr %base, i64 %a
+  call void @llvm.memset.p0.i64(ptr align 1 %run, i8 -1, i64 {FRAME - 255}, i1 false)
+  %tail = getelementptr i8, ptr %run, i64 {FRAME - 255}
+  %descent = getelementptr i8, ptr %base, i64 {P.DESCENT}
+  call void @llvm.memcpy.p0.p0.i64(ptr align 1 %tail, ptr align 1 %descent, i64 255, i1 false)
+  br label %done
+done:
   ret i1 true
 out:
   ret i1 false
 }}
 define internal void @unframe(i64 %sp) {{
-  %bottom = sub i64 %sp, {FRAME}
-  call void @shade(i64 %bottom, i8 0)
-  ret void
-}}
-define internal void @shade(i64 %bottom, i8 %byte) {{
-  %at = lshr i64 %bottom, 3
   %base = load ptr, ptr @arena, !invariant.load !0
-  %rp = getelementptr i8, ptr %base, i64 {P.READABLE}
-  %wp = getelementptr i8, ptr %base, i64 {P.WRITABLE}
-  %ro = load i64, ptr %rp
-  %wo = load i64, ptr %wp
-  %ra = add i64 %ro, %at
-  %wa = add i64 %wo, %at
-  %r = getelementptr i8, ptr %base, i64 %ra
-  %w = getelementptr i8, ptr %base, i64 %wa
-  call void @llvm.memset.p0.i64(ptr align 1 %r, i8 %byte, i64 {FRAME // 8}, i1 false)
-  call void @llvm.memset.p0.i64(ptr align 1 %w, i8 %byte, i64 {FRAME // 8}, i1 false)
+  %top = getelementptr i8, ptr %base, i64 {P.STACK_TOP}
+  %first = load i64, ptr %top
+  %kept = icmp eq i64 %first, %sp
+  br i1 %kept, label %done, label %take
+take:
+  %bottom = sub i64 %sp, {FRAME}
+  %sp_at = getelementptr i8, ptr %base, i64 {P.SHADOW}
+  %shadow = load i64, ptr %sp_at
+  %a = add i64 %shadow, %bottom
+  %run = getelementptr i8, ptr %base, i64 %a
+  call void @llvm.memset.p0.i64(ptr align 1 %run, i8 0, i64 {FRAME}, i1 false)
+  br label %done
+done:
   ret void
 }}
 define internal i64 @loop(i64 %n, i64 %callback, i64 %ctx, i64 %flags, i64 %sp) {{

@@ -61,11 +61,15 @@ class Userspace(Unattached):
     addresses are the same every time. `cpus` virtual CPUs hold per-CPU maps. `kernel_btf` are the types that CO-RE is
     resolved against (bytes or a Btf); without it every type is what the object itself says. `budget` ends runs that
     were not verified after so many instructions (in native code: rounds of loops). `engine` is `interpreter`, `jit`, or
-    `auto`: short runs are interpreted, long ones compiled.
+    `auto`: short runs are interpreted, long ones compiled. `checks`: `auto` checks each access of programs that the
+    verifier does not accept, `always` those of all.
     """
 
     def __init__(self, *, seed: int = 0, cpus: int = 2, memory_bytes: int = 1 << 30,
-                 kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto") -> None:
+                 kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto",
+                 checks: str = "auto") -> None:
+        if checks not in ("auto", "always"):
+            raise UsageError(f"checks={checks!r} means nothing", cure='Choose "auto" or "always".')
         self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf"))
         self.concurrent = False  # programs run when they are asked to, and while nobody waits for their events
         if engine not in ("auto", "interpreter", "jit"):
@@ -75,10 +79,12 @@ class Userspace(Unattached):
         self.arena = Arena(cpus, memory_bytes)
         self.budget = budget
         self.engine = engine
+        self.checks = checks
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
         self._next = 1
         self._closed = False
+        self._unverified_trust = False
         self._library: NativeCode | None = None
         self.set_word(RANDOM, seed)
         self.set_word(PID_TGID, 1 << 32 | 1)
@@ -190,9 +196,13 @@ class Userspace(Unattached):
                     references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
         linked = link(program.function, functions, resolved, references)
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
-        made = UserProgram(self, program, code, 0, verified=False, probes=frozenset())
+        made = UserProgram(self, program, code, 0, verified=self._trusted(spec, program), probes=frozenset())
         made.fd = self._number(made)
         return made
+
+    def _trusted(self, spec: ObjectSpec, program: ProgramSpec) -> bool:
+        """Whether the program may run unchecked."""
+        return self.checks == "auto" and self._unverified_trust
 
     def _relocated(self, spec: ObjectSpec, function: Function) -> bytes:
         if not function.core_relocations:

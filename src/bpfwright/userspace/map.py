@@ -43,10 +43,11 @@ class UserMap:
         self.value_size = self.value_stride * arena.cpus if self.per_cpu else spec.value_size
         room = self._store.room(spec.key_size, spec.value_size, spec.max_entries, arena.cpus, spec.flags)
         own = bool(getattr(self._store, "PRIVATE", False))
-        self.address = arena.allocate(BODY + room, align=4096 if spec.type == 27 else 16, readable=not own,
-                                      writable=not own)
-        arena.allow(self.address, BODY, readable=False, writable=False)
-        self._scratch = arena.allocate(spec.key_size * 2 + self.value_stride + 64, readable=False, writable=False)
+        self.address = arena.allocate(BODY + room, align=4096 if spec.type == 27 else 16, owned=False,
+                                      writable=not spec.frozen)
+        if not own:
+            arena.allow(self.address + BODY, room)
+        self._scratch = arena.allocate(spec.key_size * 2 + self.value_stride + 64, owned=False)
         arena.bind()
         for offset, value in ((KIND, spec.type), (KEY_SIZE, spec.key_size), (VALUE_SIZE, spec.value_size),
                               (MAX_ENTRIES, spec.max_entries), (FLAGS, spec.flags), (CPUS, arena.cpus)):

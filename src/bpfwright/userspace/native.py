@@ -8,9 +8,9 @@ from bpfwright._native import NativeCode, address_of, callback, load_native
 from bpfwright._typing import TYPE_CHECKING
 from bpfwright.errors import Fault
 from bpfwright.maps.stores import FILES
-from bpfwright.spec.page import FAULT, FAULT_ADDRESS
+from bpfwright.spec.page import FAULT, FAULT_ADDRESS, STACK_TOP
 from bpfwright.userspace import kernel_functions
-from bpfwright.userspace.arena import STACK_SIZE
+from bpfwright.userspace.arena import FRAME, STACK_SIZE
 from bpfwright.userspace.jit import KINDS, translate
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.stores import functions, helper_body
@@ -73,6 +73,10 @@ class NativeProgram:
         arena = self._program.machine.arena
         top = arena.stack_top(cpu)
         pack_into("<IIQQ", arena.memory, FAULT, 0, 0, 0, top - STACK_SIZE)
+        pack_into("<Q", arena.memory, STACK_TOP, top)
+        if not self._program.verified:
+            arena.forbid(top - STACK_SIZE, STACK_SIZE)
+            arena.allow(top - FRAME, FRAME)
         self._problem = None
         value: int = run(top)  # type: ignore[operator]
         if self._problem is not None:

@@ -41,9 +41,10 @@ def xdp_adjust_tail(ctx: u64, delta: u64) -> i64:
         return _EINVAL
     if moved > end:
         fill(end, 0, moved - end)
-        grant(end, moved - end)
     else:
         revoke(moved, end - moved)
+    meta = load32(ctx + _DATA_META)
+    grant(meta, moved - meta)
     store32(ctx + _DATA_END, moved)
     return 0
 

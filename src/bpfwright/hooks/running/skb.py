@@ -31,9 +31,9 @@ class Stage:
         self._network = network
         self._given = context[:_SIZE].ljust(_SIZE, b"\0")
         self._room = _HEADROOM + len(data) + _TAILROOM
-        self._buffer = arena.allocate(self._room, readable=False, writable=False)
-        self.context = arena.allocate(_PRIVATE + _BOUNDS.size, readable=False, writable=False)
-        arena.allow(self.context, _SIZE, readable=True, writable=True)
+        self._buffer = arena.allocate(self._room, owned=False)
+        self.context = arena.allocate(_PRIVATE + _BOUNDS.size, owned=False)
+        arena.allow(self.context, _SIZE)
 
     def enter(self) -> None:
         memory, at = self._arena.memory, self.context
@@ -53,8 +53,8 @@ class Stage:
     def _allow(self) -> None:
         memory, at = self._arena.memory, self.context
         data, end = (int.from_bytes(memory[at + o:at + o + 4], "little") for o in (_DATA, _DATA_END))
-        self._arena.allow(self._buffer, self._room, readable=False, writable=False)
-        self._arena.allow(data, end - data, readable=True, writable=True)
+        self._arena.forbid(self._buffer, self._room)
+        self._arena.allow(data, end - data)
 
     def leave(self) -> tuple[bytes, bytes]:
         memory, at = self._arena.memory, self.context

@@ -27,9 +27,9 @@ class Stage:
         self._data = data
         self._given = _MD.unpack(context[:24].ljust(24, b"\0"))
         self._room = max(_FRAME - _TAIL_RESERVED, _HEADROOM + len(data))
-        self._buffer = arena.allocate(self._room, readable=False, writable=False)
-        self.context = arena.allocate(_PRIVATE + _BOUNDS.size, readable=False, writable=False)
-        arena.allow(self.context, _MD.size, readable=True, writable=True)
+        self._buffer = arena.allocate(self._room, owned=False)
+        self.context = arena.allocate(_PRIVATE + _BOUNDS.size, owned=False, writable=False)
+        arena.allow(self.context, _MD.size)
 
     def enter(self) -> None:
         memory, start = self._arena.memory, self._buffer + _HEADROOM
@@ -42,8 +42,8 @@ class Stage:
 
     def _allow(self) -> None:
         data, end, meta = _MD.unpack_from(self._arena.memory, self.context)[:3]
-        self._arena.allow(self._buffer, self._room, readable=False, writable=False)
-        self._arena.allow(min(data, meta), end - min(data, meta), readable=True, writable=True)
+        self._arena.forbid(self._buffer, self._room)
+        self._arena.allow(min(data, meta), end - min(data, meta))
 
     def leave(self) -> tuple[bytes, bytes]:
         memory = self._arena.memory
