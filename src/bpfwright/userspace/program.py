@@ -1,8 +1,11 @@
 """A program loaded in the userspace machine: relocated code, and its runs by one of the engines."""
 from __future__ import annotations
 
+from struct import unpack_from
+
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
 from bpfwright.errors import Fault, NotSupported
+from bpfwright.spec.memory import store32
 from bpfwright.spec.objects import ProgramSpec
 from bpfwright.spec.page import TAIL_CALLS
 from bpfwright.userspace.calls import body_of
@@ -83,6 +86,35 @@ class UserProgram:
         """Interpret it once on what is laid out; r0."""
         return self._guarded(stage, cpu, lambda: self.interpreter.run(0, (stage.context,), cpu=cpu,
                                                                       budget=self.machine.budget))
+
+    def walk(self, state: int, table: int, most: int) -> int:
+        """The next packets of a capture in memory; see hooks.running.traffic.capture_walk."""
+        if self.machine.engine == "interpreter":
+            from bpfwright.hooks.running.traffic import capture_walk
+            return int(capture_walk(state, table, most))
+        return self.machine.library().words("capture_walk", 3)(state, table, most)
+
+    def drive(self, stage: Any, kind: str, table: int, count: int, results: int, out: int) -> int:
+        """Run it on every packet of a table of (address, bytes); ns that it took. See captures. Raises Fault."""
+        from bpfwright._host import now_ns
+        machine = self.machine
+        native = self.native() if machine.engine != "interpreter" else None
+        before = now_ns()
+        if native is not None:
+            self._guarded(stage, 0, lambda: native.drive(stage.context, machine.budget, table, count, results, out))
+        else:
+            self._drive_interpreted(stage, kind, table, count, results, out)
+        return now_ns() - before
+
+    def _drive_interpreted(self, stage: Any, kind: str, table: int, count: int, results: int, out: int) -> None:
+        from bpfwright.hooks.running import traffic
+        lay_out, collect = getattr(traffic, f"{kind}_lay_out"), getattr(traffic, f"{kind}_collect")
+        for index in range(count):
+            source, size = unpack_from("<II", self.machine.arena.memory, table + 8 * index)
+            lay_out(stage.context, source, size)
+            store32(results + 4 * index, self.run(stage) if size else 0xFFFFFFFF)
+            if out:
+                out = collect(stage.context, out)
 
     def call(self, *words: int, cpu: int = 0) -> int:
         """Run it on plain words (r1, r2); r0. Nothing is laid out. Raises Fault."""
