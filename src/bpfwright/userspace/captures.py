@@ -23,14 +23,15 @@ _SWAPPED = (b"\xa1\xb2\xc3\xd4", b"\xa1\xb2\x3c\x4d")
 
 
 class Driven:
-    """What a capture's packets came to: `actions` one signed number a packet (-1: too short to run), `ns` that the runs
-    took in all, `packets` as the programs left them, when they were asked for."""
+    """What a capture's packets came to: `actions` one signed number a packet, `short` whether it was too short to run,
+    `ns` that the runs took in all, `packets` as the programs left them, when they were asked for."""
 
-    __slots__ = ("_results", "ns", "packets")
+    __slots__ = ("_results", "ns", "packets", "short")
 
     def __init__(self) -> None:
         self._results = bytearray()
         self.packets: list[bytes] = []
+        self.short = bytearray()
         self.ns = 0
 
     @property
@@ -92,8 +93,9 @@ def _chunk(program: UserProgram, stage: Any, kind: str, table: int, count: int, 
            keep: bool) -> None:
     arena = program.machine.arena
     out = 0
+    sizes = memoryview(arena.memory[table:table + 8 * count]).cast("I")[1::2]
+    done.short += bytes(size == 0 for size in sizes) if 0 in sizes else bytes(count)
     if keep:
-        sizes = unpack_from(f"<{2 * count}I", arena.memory, table)[1::2]
         out = arena.borrow(sum(sizes) + (_SLACK + 4) * count)
     try:
         done.ns += program.drive(stage, kind, table, count, results, out)
