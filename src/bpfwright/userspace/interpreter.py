@@ -10,6 +10,7 @@ from bpfwright.formats.isa.instructions import Instruction
 from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS, signed, swap
 from bpfwright.userspace.arena import FRAME, STACK_SIZE, Arena
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
+from bpfwright.userspace.counting import Counts, is_branch
 
 __all__ = ["END", "Interpreter"]
 
@@ -44,6 +45,7 @@ class Interpreter:
         self.count = 0
         self.rounds: dict[int, int] = {}
         self.trace: Callable[[int, list[int]], None] | None = None
+        self.counts: Counts | None = None
         self.stack_top = 0
         self._steps: list[Step | None] = [None] * len(code.slots)
 
@@ -93,6 +95,7 @@ class Interpreter:
     def _go(self, slot: int, budget: int) -> int:
         registers, steps, trace = self.registers, self._steps, self.trace
         count = self.count
+        counts = self.counts
         limit = count + budget
         at = slot
         try:
@@ -104,12 +107,24 @@ class Interpreter:
                 count += 1
                 if count > limit:
                     raise Fault("budget", at)
+                if counts is not None:
+                    at = self._counted(counts, at, step)
+                    continue
                 at = step(registers)
         except error:
             raise self._access_fault(at) from None
         finally:
             self.count = max(self.count, count)
         return registers[0]
+
+    def _counted(self, counts: Counts, at: int, step: Step) -> int:
+        following = step(self.registers)
+        counts.ran[at] += 1
+        instruction = self.code.slots[at]
+        assert instruction is not None
+        if following != at + instruction.slots and is_branch(instruction.opcode):
+            counts.taken[at] += 1
+        return following
 
     def _access_fault(self, slot: int) -> Fault:
         instruction = self.code.slots[slot]

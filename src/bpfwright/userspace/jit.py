@@ -31,20 +31,23 @@ MapAt = Callable[[int], str]
 
 def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
               helper: Callable[[int], str], probes: frozenset[int] = frozenset(), arena_bits: int = 30,
-              stores: dict[int, str] | None = None, stage: str = "") -> str:
+              stores: dict[int, str] | None = None, stage: str = "", counters: int = 0) -> str:
     """The module's text. It defines `enter(ctx, sp, budget)` and `repeat(ctx, sp, budget, times)`.
 
     `helper` gives the native name of helper or (negative) kernel function numbers, empty for what Python answers;
     `arguments` how many words a native name takes. Whoever loads the module sets its word `arena`. Raises NotSupported
     for what only the interpreter runs. With `stage` (`xdp`, `skb`) it defines `drive` too, the loop over packets.
+    `counters` is the address of two 64-bit words a slot: how often the straight run that begins there was entered, and
+    how often the branch there was taken; 0: nothing is counted.
     """
-    return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}, stage).text()
+    return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}, stage,
+                   counters).text()
 
 
 class _Module:
     def __init__(self, code: Code, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
                  helper: Callable[[int], str], probes: frozenset[int], arena_bits: int, stores: dict[int, str],
-                 stage: str) -> None:
+                 stage: str, counters: int) -> None:
         self.code = code
         self.checked = checked
         self.map_at = map_at
@@ -54,6 +57,7 @@ class _Module:
         self.arena_bits = arena_bits
         self.stores = stores
         self.stage = stage
+        self.counters = counters
         self.declared: dict[str, int] = {}
         self.dispatched: dict[str, tuple[str, int]] = {}
         self.total = 0
@@ -143,6 +147,7 @@ class _Function:
                 if self.lines and not self.lines[-1].lstrip().startswith(("br ", "ret ", "unreachable")):
                     self.out(f"br label %L{slot}")
                 self.lines.append(f"L{slot}:")
+                self._tally(slot, 0)
                 if self.module.checked and slot in heads:
                     self._spend(slot)
             instruction = self.code.slots[slot]
@@ -272,6 +277,15 @@ class _Function:
         self.lines.append(f"{bad}:")
         self._fault(kind, slot, address)
         self.lines.append(f"{fine}:")
+
+    def _tally(self, slot: int, which: int) -> None:
+        """Count, where the module counts."""
+        if self.module.counters:
+            place, old, new = self.fresh(), self.fresh(), self.fresh()
+            self.out(f"{place} = getelementptr i8, ptr %base, i64 {self.module.counters + 16 * slot + 8 * which}")
+            self.out(f"{old} = load i64, ptr {place}")
+            self.out(f"{new} = add i64 {old}, 1")
+            self.out(f"store i64 {new}, ptr {place}")
 
     def _spend(self, slot: int) -> None:
         """At the head of a loop: one round of the budget."""
@@ -414,13 +428,21 @@ class _Function:
         self._fork(test, slot, i)
 
     def _fork(self, test: str, slot: int, i: Instruction) -> None:
-        then = slot + i.slots
+        then, to = slot + i.slots, f"L{self.code.target(slot)}"
+        if self.module.counters:
+            taken, on = f"taken{slot}", f"not{slot}"
+            self.out(f"br i1 {test}, label %{taken}, label %{on}")
+            self.lines.append(f"{taken}:")
+            self._tally(slot, 1)
+            self.out(f"br label %{to}")
+            self.lines.append(f"{on}:")
+            test, to = "false", taken
         if then >= len(self.code.slots) or self.code.slots[then] is None:
-            self.out(f"br i1 {test}, label %L{self.code.target(slot)}, label %end{slot}")
+            self.out(f"br i1 {test}, label %{to}, label %end{slot}")
             self.lines.append(f"end{slot}:")
             self._fault(_NONSENSE, slot)
             return
-        self.out(f"br i1 {test}, label %L{self.code.target(slot)}, label %L{then}")
+        self.out(f"br i1 {test}, label %{to}, label %L{then}")
 
     def _may_goto(self, slot: int, i: Instruction) -> None:
         self.counts_rounds = True

@@ -62,12 +62,12 @@ class Userspace(Unattached):
     resolved against (bytes or a Btf); without it every type is what the object itself says. `budget` ends runs that
     were not verified after so many instructions (in native code: rounds of loops). `engine` is `interpreter`, `jit`, or
     `auto`: short runs are interpreted, long ones compiled. `checks`: `auto` checks each access of programs that the
-    verifier does not accept, `always` those of all.
+    verifier does not accept, `always` those of all. `counts` keeps how often each instruction ran.
     """
 
     def __init__(self, *, seed: int = 0, cpus: int = 2, memory_bytes: int = 1 << 30,
                  kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto",
-                 checks: str = "auto") -> None:
+                 checks: str = "auto", counts: bool = False) -> None:
         if checks not in ("auto", "always"):
             raise UsageError(f"checks={checks!r} means nothing", cure='Choose "auto" or "always".')
         self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf"))
@@ -80,6 +80,7 @@ class Userspace(Unattached):
         self.budget = budget
         self.engine = engine
         self.checks = checks
+        self.counts = counts
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
         self._next = 1

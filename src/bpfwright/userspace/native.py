@@ -44,7 +44,8 @@ class NativeProgram:
 
         text = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
                          arguments=_arguments, helper=native_name, probes=program.probes,
-                         arena_bits=machine.arena.bits, stores=FILES, stage=KINDS_DRIVEN.get(program.spec.type, ""))
+                         arena_bits=machine.arena.bits, stores=FILES, stage=KINDS_DRIVEN.get(program.spec.type, ""),
+                         counters=program.counts.address if program.counts is not None else 0)
         self._problem: BaseException | None = None
         self._keep: list[object] = []
         library = machine.library()

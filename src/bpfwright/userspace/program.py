@@ -10,6 +10,7 @@ from bpfwright.spec.objects import ProgramSpec
 from bpfwright.spec.page import TAIL_CALLS
 from bpfwright.userspace.calls import body_of
 from bpfwright.userspace.code import Code
+from bpfwright.userspace.counting import Counts
 from bpfwright.userspace.interpreter import Interpreter
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class UserProgram:
         self.helpers = dict(helpers or {})
         self.interpreter = Interpreter(code, machine.arena, self, checked=not verified, probes=probes)
         self._native: NativeProgram | None = None
+        self.counts: Counts | None = None
+        if machine.counts:
+            self.counts = self.interpreter.counts = Counts(machine.arena, code)
 
     @property
     def id(self) -> int:
@@ -169,6 +173,9 @@ class UserProgram:
         if self._native is not None:
             self._native.close()
             self._native = None
+        if self.counts is not None:
+            self.counts.close()
+            self.counts = self.interpreter.counts = None
         self.machine.forget(self)
 
     # what the interpreter asks
