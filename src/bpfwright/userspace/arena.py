@@ -109,6 +109,17 @@ class Arena:
         limit = self.half if write else self.size
         return 0 <= address < limit and bool(self.memory[self.size + address] >= size)
 
+    def save(self) -> list[tuple[int, bytes]]:
+        """Everything that may have been written, for `restore`."""
+        spans = [(0, self._next[True]), (self.half, self._next[False])]
+        return [(start + base, bytes(self.memory[start + base:end + base])) for base in (0, self.size)
+                for start, end in spans if end > start]
+
+    def restore(self, saved: list[tuple[int, bytes]]) -> None:
+        """Memory as it was."""
+        for start, data in saved:
+            self.memory[start:start + len(data)] = data
+
     def bind(self) -> None:
         """Let the dialect's memory functions work here."""
         dialect.bind(self.memory)

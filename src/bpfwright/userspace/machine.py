@@ -12,7 +12,7 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
-from bpfwright.spec.page import CPU, PID_TGID, RANDOM, UID_GID
+from bpfwright.spec.page import CPU, PID_TGID, RANDOM, TAIL_CALLS, UID_GID
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.map import UserMap
@@ -107,6 +107,11 @@ class Userspace(Unattached):
         if not 0 <= number < self.arena.cpus:
             raise UsageError(f"this machine has no CPU {number}", why=f"it has {self.arena.cpus}")
         pack_into("<I", self.arena.memory, CPU, number)
+
+    def begin(self, cpu: int) -> None:
+        """A run begins on this CPU."""
+        self.set_cpu(cpu)
+        self.set_word(TAIL_CALLS, 0)
 
     # loading
 

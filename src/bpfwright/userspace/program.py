@@ -151,8 +151,7 @@ class UserProgram:
 
     def _guarded(self, stage: Any, cpu: int, run: Callable[[], int]) -> int:
         machine = self.machine
-        machine.set_cpu(cpu)
-        machine.set_word(TAIL_CALLS, 0)
+        machine.begin(cpu)
         self.stage = stage
         try:
             return run()
