@@ -16,7 +16,7 @@ from bpfwright.types.config import Config
 
 __all__ = ["Compiled", "compile_programs", "llvm_text"]
 
-FORMAT = 1  # of what is cached
+FORMAT = 2  # of what is cached
 _PLACE = re.compile(r"error: (.+?):(\d+):(\d+): in function")
 _ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "helpers", "headers", "spec", "types")
 

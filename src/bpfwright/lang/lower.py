@@ -284,7 +284,7 @@ class Lowering(Loops):
             over, on = self.block(), self.block()
             self.branch(self.op("may_goto", "i1"), over, on)
             self.at = over
-            self.count_lost(UNFINISHED)  # also keeps LLVM from folding this branch into another
+            self.count_lost(UNFINISHED)
             self.goto(after)
             self.at = on
         self.loop_body(node.body, head, after)
