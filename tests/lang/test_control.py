@@ -1,10 +1,15 @@
 """Control flow, names and functions of the dialect, three ways."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 import pytest
-from tests.lang.threeway import agree, define
+from tests.lang.threeway import MASK, Kernel, agree, define
+
+from bpfwright import i8, i16
+from bpfwright.errors import CompileError
+from bpfwright.lang.native import native
 
 pytestmark = pytest.mark.kernel
 
@@ -222,3 +227,46 @@ ENUMS = {
 @pytest.mark.parametrize("name", ["member", "compare", "arithmetic"])
 def test_enums(name: str) -> None:
     agree(define(f"def f(a: i8) -> i64:\n    {ENUMS[name]}\n", Colour=Colour))
+
+
+NARROW: dict[str, tuple[str, str, Callable[[int], int]]] = {
+    "inlined": ("def g(x) -> u8:\n    return x * 2\n", "g(a)", lambda a: a * 2 & 0xFF),
+    "inlined_signed": ("def g(x) -> i16:\n    if x > 7:\n        return x * 300\n    return 1\n", "g(a)",
+                       lambda a: i16(a * 300) if a > 7 else 1),
+    "inlined_in_a_loop": ("def g(x) -> u8:\n    for i in range(1000):\n        if i > 20:\n            return x * i\n"
+                          "    return 3\n", "g(a)", lambda a: a * 21 & 0xFF),
+    "subprogram": ("@subprogram\ndef g(x: i64) -> u16:\n    return x * 300\n", "g(a) + (g(a) > 65535)",
+                   lambda a: a * 300 & 0xFFFF),
+    "big_endian": ("def g(x) -> be16:\n    return x * 300\n", "g(a)", lambda a: a * 300 & 0xFFFF),
+    "or_none": ("def g(x) -> u8 | None:\n    return None if x == 3 else x * 2\n", "h(g(a))",
+                lambda a: 1000 if a == 3 else a * 2 & 0xFF),
+    "variable_or_none": ("def g(x):\n    y: u8 | None = None if x == 3 else x * 2\n    return y\n", "h(g(a))",
+                         lambda a: 1000 if a == 3 else a * 2 & 0xFF),
+    "fits": ("def g(x) -> i16:\n    return x * 2\n", "g(a)", lambda a: a * 2),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_declared_result_is_cut_to_its_width(name: str) -> None:
+    """As `x: u8 = ...` is; Python does not look at the annotation."""
+    source, use, wanted = NARROW[name]
+    help = "def h(x):\n    if x is None:\n        return 1000\n    return x\n"
+    function = define(f"{source}{help}def f(a: u8) -> i64:\n    return {use}\n")
+    kernel = Kernel(function)
+    try:
+        for way in (native(function, opt=0), native(function, opt=2), kernel):
+            assert [way(a) & MASK for a in range(0, 256, 3)] == [int(wanted(a)) & MASK for a in range(0, 256, 3)]
+    finally:
+        kernel.close()
+
+
+@pytest.mark.parametrize("value", ["a * 3", "a + 70000"])
+def test_a_result_of_native_is_cut(value: str) -> None:
+    assert native(define(f"def f(a: u8) -> i8:\n    return {value}\n"))(100) == i8(eval(value, {"a": 100}))
+
+
+@pytest.mark.parametrize(("result", "value", "says"), [("u8", "300", "300 does not fit u8"),
+                                                       ("bool", "a * 4", "does not fit bool")])
+def test_a_result_that_does_not_fit_is_refused(result: str, value: str, says: str) -> None:
+    with pytest.raises(CompileError, match=says):
+        native(define(f"def g(a) -> {result}:\n    return {value}\ndef f(a: u8) -> i64:\n    return g(a)\n"))

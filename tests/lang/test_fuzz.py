@@ -283,7 +283,8 @@ class Writer:
         shown = ", ".join(f"{n}: i64" if compiled else n for n in names)
         self.lines += ["@subprogram"] if compiled else []
         self.lines.append(f"def {name}({shown}){' -> i64' if compiled else ''}:")
-        self.names = dict.fromkeys(names, (-MODULUS, MODULUS))
+        # What a subprogram takes is what it says; an inlined function takes what it is given.
+        self.names = dict.fromkeys(names, TYPES["i64"] if compiled else (-MODULUS, MODULUS))
         self.locals = ["t"]
         self.assign("    ", "t", 1)
         self.names["t"] = (-MODULUS, MODULUS)
@@ -295,7 +296,7 @@ class Writer:
         for at in range(self.number(0, 2)):
             self.helper(f"h{at}")
         chosen = [self.pick(*TYPES) for _ in range(self.number(1, 3))]
-        result = self.pick("i64", "u64")
+        result = self.pick("i64", "u64", *TYPES)
         self.lines.append(f"def f({', '.join(f'{n}: {t}' for n, t in zip('abc', chosen))}) -> {result}:")
         self.names = {n: TYPES[t] for n, t in zip("abc", chosen)}
         self.locals = ["x", "y"]

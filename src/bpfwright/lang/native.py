@@ -38,6 +38,7 @@ def native(function: Callable[..., Any], *, opt: int = 2) -> Callable[..., int]:
     job = Job(target)
     job.names = unit.taken
     checker = Checker(job, function)
+    checker.result_type = result
     body = checker.run([(n, meaning_of(t, "stack")) for n, t in zip(names, types, strict=True)],
                        meaning_of(result, "stack"), unit.fresh(function.__name__))
     unit.lower_instance(body)
