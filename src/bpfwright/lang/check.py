@@ -11,9 +11,9 @@ from bpfwright.lang.infer import Infer, cut_meaning, without_none
 from bpfwright.lang.parse import parse
 from bpfwright.lang.scope import Scope
 from bpfwright.lang.source import Source, source_of
-from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,
-                                    TupleOf, describe, join, meaning_of)
-from bpfwright.types.ctype import CType, Maybe
+from bpfwright.spec.meaning import (BOOLEAN, NOTHING, NOWHERE, Constant, Integer, Meaning, Nothing, OneOf, Optional,
+                                    Reference, TupleOf, describe, join, meaning_of)
+from bpfwright.types.ctype import CType, Maybe, RecordType
 
 __all__ = ["Body", "Checker", "Job"]
 
@@ -165,12 +165,15 @@ class Checker(Infer):
                 node.declared = inner
             declared = meaning_of(inner, "stack")
             self.declared[node.target.name] = inner
+            found = without_none(meaning)
+            if isinstance(found, Reference):
+                declared = found
+            elif isinstance(found, Nothing) and isinstance(inner, RecordType):
+                declared = meaning_of(inner, NOWHERE)
+            elif isinstance(declared, Integer) and isinstance(found, Integer):
+                declared = cut_meaning(found, inner)
             if isinstance(ctype, Maybe):
                 declared = join(declared, NOTHING) or declared
-            elif isinstance(declared, Integer) and isinstance(meaning, Integer):
-                declared = cut_meaning(meaning, inner)
-            elif isinstance(meaning, Reference):
-                declared = meaning
             meaning = declared
         elif isinstance(node.target, t.Name) and node.target.name in self.declared:
             ctype = self.declared[node.target.name]
