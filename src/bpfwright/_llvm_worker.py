@@ -77,6 +77,8 @@ class Compiler:
         llvm.set_option("bpfwright", "-disable-lsr=1")
         # Placed anew, a loop's end may fall through into its head, which Linux 6.1 refuses: "back-edge from insn".
         llvm.set_option("bpfwright", "-disable-block-placement=1")
+        if sys.argv[2:] == ["careful"]:  # it may leave a register without its definition (LLVM 22, LiveVariables.cpp)
+            llvm.set_option("bpfwright", "-disable-machine-cse=1")
         self.machines: dict[tuple[bytes, int, str, str], Any] = {}
         self.ready: set[bytes] = set()
 

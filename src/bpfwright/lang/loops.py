@@ -11,7 +11,7 @@ from bpfwright.lang.build import is_pointer, part_types
 from bpfwright.lang.expressions import Expressions
 from bpfwright.lang.scope import assigned, mentioned, names_in
 from bpfwright.spec.dialect import Value
-from bpfwright.spec.meaning import NOTHING, Meaning, Optional, Reference, TupleOf
+from bpfwright.spec.meaning import NOTHING, Integer, Meaning, Optional, Reference, TupleOf
 from bpfwright.types.ctype import AddressType, CharArray
 
 __all__ = ["Loops"]
@@ -66,6 +66,8 @@ class Loops(Expressions):
         else:
             most = WALKED_LOOP if plan["exact"] else SMALL_LOOP
         if rounds * self.walked <= most:
+            if not plan["exact"]:
+                start, stop = self.seen_bounds(plan, start, stop, step)
             self.counted(node, plan, start, stop, step, max(rounds, 1))
         elif self.sink.target.has("iter_num"):
             self.iterated(node, plan, start, stop, step)
@@ -77,6 +79,25 @@ class Loops(Expressions):
             self.frame.body.source.refuse(
                 node, "a loop of this length needs bpf_loop or open-coded iterators (Linux 5.17, 6.4)",
                 "Bound it by a smaller constant: range(min(n, 1000)).")
+
+    def seen_bounds(self, plan: dict[str, Any], start: int, stop: int, step: int) -> tuple[int, int]:
+        """Bounds that the verifier sees too: of `n % 3` it knows nothing, and LLVM would drop a plain comparison."""
+        up = step > 0
+        if plan["backwards"]:
+            item = plan["item"]
+            return self.bounded(start, plan["stop"], item.low if up else item.high, most=not up), stop
+        if plan["start"] is not None and (plan["signed"] or not up):
+            start = self.bounded(start, plan["start"], _limit(plan["start"], not up), most=not up)
+        return start, self.bounded(stop, plan["stop"], _limit(plan["stop"], up), most=up)
+
+    def bounded(self, value: int, node: Any, limit: int, *, most: bool) -> int:
+        """At most `limit`, or at least; a constant and a mask need no help."""
+        if not isinstance(node, (t.Name, t.Binary)) or not isinstance(node.meaning, Integer) or _masked(node):
+            return value
+        value, end = self.op("opaque", "i64", value), self.number(limit)
+        signed = "slt" if node.meaning.low < 0 or not most else "ult"
+        inside = self.op(signed, "i1", value, end) if most else self.op(signed, "i1", end, value)
+        return self.op("select", "i64", inside, value, end)
 
     def turned(self, start: int, stop: int, step: int) -> tuple[int, int, int]:
         """The range walked from its other end."""
@@ -466,6 +487,19 @@ class Loops(Expressions):
             present = parts[0] if len(parts) > 1 else self.op("ne", "i1", parts[0], self.null())
             self.store(memory, self.cell_value(present), places[0] * 8)
         self.copy_present(meaning, memory, places, kept, parts[-1])
+
+
+def _limit(node: Any, most: bool) -> int:
+    meaning = node.meaning if isinstance(node.meaning, Integer) else Integer(0, 1)
+    return meaning.high if most else meaning.low
+
+
+def _masked(node: Any) -> bool:
+    """Whether a number is cut by a mask that LLVM keeps."""
+    if not isinstance(node, t.Binary) or node.operator != "&":
+        return False
+    left, mask = node.left.meaning, node.right.meaning
+    return isinstance(left, Integer) and isinstance(mask, Integer) and (left.low < 0 or left.high > mask.high)
 
 
 def _branches(nodes: Any) -> bool:
