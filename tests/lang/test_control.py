@@ -40,6 +40,7 @@ BODIES = {
     "for_remainder": "n = a\n    for i in range(a % 3):\n        for j in range(4, 30):\n            n ^= n * 31 + i\n            n ^= (n & 0xFFFF) * 77 + j\n    return n",
     "for_negative": "n = 0\n    for i in range(a % 7 - 5):\n        n += i + 1\n    for i in range(2, b % 9 - 3, 2):\n        n += i * 10\n    for i in range(3, a % 5 - 3, -1):\n        n += i * 1000\n    return n",
     "for_reversed_remainder": "n = 0\n    for i in reversed(range(1, a % 7)):\n        n = n * 3 + i\n    for i in reversed(range(b % 5 - 2, 4)):\n        n = n * 3 + i\n    return n",
+    "for_that_settles_late": "x = 1\n    y = a\n    for i in range(3):\n        y, x = x, -y\n        if i > b:\n            break\n    return x * 3 + y",
     "for_signed_remainder": "n = a\n    m = b % 5 - 2\n    for i in range(m):\n        for j in range(4, 20):\n            n ^= (n & 0xFFFF) * 77 + j * i\n    return n",
     "for_variable_both": "n = 0\n    for i in range(a & 7, b & 31):\n        n += i\n    return n",
     "for_break": "n = 0\n    for i in range(20):\n        if i > (a & 15):\n            break\n        n += i\n    return n",

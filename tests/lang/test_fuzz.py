@@ -240,7 +240,7 @@ class Writer:
         self.loop_names += 1
         name = f"k{self.loop_names}"
         bounds = self.pick("3", "5", "2, 7", "9, 1, -2", f"{self.small(1).text} & 3", f"1, {self.small(1).text} & 7",
-                           f"{self.small(1).text} % 6 - 2")
+                           f"({self.small(1).text}) % 6 - 2")
         self.lines.append(f"{indent}for {name} in range({bounds}):")
         self.names[name] = (0, 9)
         self.looped(indent, depth, 5)

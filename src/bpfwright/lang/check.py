@@ -17,7 +17,7 @@ from bpfwright.types.ctype import CType, Maybe, RecordType
 
 __all__ = ["Body", "Checker", "Job"]
 
-ROUNDS = 12
+ROUNDS = 200  # far more than the steps that every variable of a loop can widen by
 
 
 class Job:
