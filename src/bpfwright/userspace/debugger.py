@@ -36,7 +36,7 @@ class Frame(NamedTuple):
 class Position(NamedTuple):
     """Where a run is stopped, before the instruction at `slot`; `fault` says why it ended, if it had to."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses here
     program: UserProgram
     slot: int
     registers: tuple[int, ...]
@@ -77,7 +77,7 @@ class Breakpoint(NamedTuple):
 
 
 class _Checkpoint(NamedTuple):
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses here
     slot: int
     registers: tuple[int, ...]
     frames: tuple[tuple[int, tuple[int, ...]], ...]
