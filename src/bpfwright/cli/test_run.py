@@ -13,7 +13,7 @@ from bpfwright._typing import Any
 from bpfwright.cli.output import Cell, Column, add_options, write
 from bpfwright.errors import UsageError
 
-__all__ = ["EXAMPLES", "arguments", "run"]
+__all__ = ["EXAMPLES", "arguments", "object_of", "run"]
 
 EXAMPLES = (
     "bpfwright test-run firewall.py --in traffic.pcap                what became of each packet, by action",
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     with open(chosen.given, "rb") as file:
         data = file.read()
-    spec = _object(chosen.file, chosen.program)
+    spec = object_of(chosen.file, chosen.program)
     names = [program.name for program in spec.programs]
     if chosen.program is None and len(names) != 1:
         raise UsageError(f"{chosen.file} has {len(names)} programs", cure=f"Name one: {', '.join(names)}.")
@@ -84,7 +84,8 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _object(path: str, wanted: str | None) -> Any:
+def object_of(path: str, wanted: str | None) -> Any:
+    """A file's programs as an ObjectSpec: of an object, or compiled from Python for the userspace machine."""
     from bpfwright.objfile import read
     if path.endswith(".o"):
         with open(path, "rb") as file:

@@ -27,8 +27,8 @@ class UserMap:
     """A map in a userspace machine. Keys and values are bytes; a value of a per-CPU map is one of `value_stride` bytes
     for each virtual CPU."""
 
-    __slots__ = ("_arena", "_closed", "_scratch", "_store", "address", "fd", "frozen", "key_size", "per_cpu", "spec",
-                 "value_size", "value_stride")
+    __slots__ = ("_arena", "_closed", "_scratch", "_store", "address", "fd", "frozen", "key_size", "per_cpu", "room",
+                 "spec", "value_size", "value_stride")
 
     def __init__(self, arena: Arena, spec: MapSpec, number: int) -> None:
         self._arena = arena
@@ -41,7 +41,7 @@ class UserMap:
         self.per_cpu = spec.type in _PER_CPU
         self.value_stride = (spec.value_size + 7) & ~7 if self.per_cpu else spec.value_size
         self.value_size = self.value_stride * arena.cpus if self.per_cpu else spec.value_size
-        room = self._store.room(spec.key_size, spec.value_size, spec.max_entries, arena.cpus, spec.flags)
+        self.room = room = self._store.room(spec.key_size, spec.value_size, spec.max_entries, arena.cpus, spec.flags)
         own = bool(getattr(self._store, "PRIVATE", False))
         self.address = arena.allocate(BODY + room, align=4096 if spec.type == 27 else 16, owned=False,
                                       writable=not spec.frozen)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from struct import Struct, pack_into
 
+from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.hooks.running._stage import Memory
 
@@ -55,6 +56,11 @@ class Stage:
         data, end = (int.from_bytes(memory[at + o:at + o + 4], "little") for o in (_DATA, _DATA_END))
         self._arena.forbid(self._buffer, self._room)
         self._arena.allow(data, end - data)
+
+    def bounds(self, memory: Any) -> tuple[int, int]:
+        """The packet's first byte and the one behind its last."""
+        data, end = _BOUNDS.unpack_from(memory, self.context + _DATA)
+        return data, end
 
     def leave(self) -> tuple[bytes, bytes]:
         memory, at = self._arena.memory, self.context
