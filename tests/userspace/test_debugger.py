@@ -48,7 +48,8 @@ def walked(ctx: xdp.Context) -> xdp.Action:
 @contextmanager
 def debugging(program: Any, packet: str = "tcp") -> Iterator[Debugger]:
     with Userspace() as machine, load(program, machine=machine) as session:
-        with Debugger(session.loaded.programs[program.name], PACKETS[packet]) as debugger:
+        loaded: Any = session.loaded.programs[program.name]
+        with Debugger(loaded, PACKETS[packet]) as debugger:
             yield debugger
 
 
