@@ -1,0 +1,1 @@
+"""The userspace machine: programs verified and run without a kernel and without root."""
