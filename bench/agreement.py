@@ -27,7 +27,7 @@ from bpfwright._abi import bpf as B
 from bpfwright.errors import BpfwrightError, KernelError
 from bpfwright.formats.btf import Btf, Kind, Relocator
 from bpfwright.kernel import sys as door
-from bpfwright.kernel.loader import Loader
+from bpfwright.kernel.loader import KernelObject, Loader
 from bpfwright.kernel.types import KernelTypes
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.objects import ObjectSpec
@@ -51,12 +51,23 @@ class Referee:
         self.loaded = loader.load(frozenset(), None)
         for name, one in self.loaded.maps.items():
             self.fds[name] = one.fd
+        self.tails: KernelObject | None = None
         self.log = bytearray(LOG)
+
+    def _new_tails(self) -> None:
+        loader = Loader(ObjectSpec((), (), population.MAPS[10:11]), KernelTypes(),
+                        lambda: Relocator(population.BTF, self.vmlinux))
+        if self.tails is not None:
+            self.tails.close()
+        self.tails = loader.load(frozenset(), None)
+        self.fds["tails"] = self.tails.maps["tails"].fd
 
     def verdict(self, spec: ObjectSpec) -> tuple[bool, str]:
         """Accepted, or what the log says last."""
         functions = {function.name: function for function in spec.functions}
         program = spec.programs[0]
+        if any(one.name == "tails" for function in spec.functions for one in function.relocations):
+            self._new_tails()           # the first program of an array decides on the kind of all
         references: dict[tuple[str, str], Reference] = {}
         for name, fd in self.fds.items():
             references["map", name] = Reference(B.BPF_PSEUDO_MAP_FD, fd)
@@ -87,7 +98,10 @@ def said(log: str) -> str:
     lines = [line for line in log.splitlines() if line and not line.startswith(
         ("processed ", "verification time", "stack depth", "; ", "arg#0 reference", "func#"))]
     named = [line for line in lines[-3:] if line.startswith("infinite loop")]
-    return named[0] if named else lines[-1] if lines else ""
+    if named or not lines:
+        return named[0] if named else ""
+    # What comes before "R1 max value is outside of the allowed memory range" says of which memory.
+    return " | ".join(lines[-2:]) if "is outside of" in lines[-1] else lines[-1]
 
 
 class Case(NamedTuple):

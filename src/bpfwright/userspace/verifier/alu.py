@@ -14,6 +14,7 @@ from bpfwright.userspace.verifier.values import (
     Reg,
     alu32,
     alu64,
+    coerce,
     known,
     s64,
     sign_extend,
@@ -23,6 +24,7 @@ from bpfwright.userspace.verifier.values import (
     tnum_mul,
     tnum_mul_old,
     tnum_sub,
+    unbound,
     unbound32,
     unknown,
     zero_extend,
@@ -126,13 +128,33 @@ def _negate(w: Walk, insn: Insn) -> int:
 
 
 def _swap(w: Walk, insn: Insn) -> int:
-    """Byte order: the result is a number of which nothing is known."""
+    """Byte order: the known bits move with their bytes (since Linux 6.18), bounds are lost."""
     if insn.src or insn.off or insn.imm not in (16, 32, 64) or (insn.code == 0xD7 and not w.profile.v4):
         raise _reserved()
-    w.read(insn.dst)
+    dst = w.read(insn.dst)
     w.check_written(insn.dst)
-    w.state.frames[-1].regs[insn.dst] = unknown()
+    if not w.profile.tracks_swaps or dst.type != SCALAR:
+        w.state.frames[-1].regs[insn.dst] = unknown()
+        return w.insn + 1
+    result = dst.copy()
+    size = insn.imm // 8
+    swaps = insn.code != 0xD4
+    if swaps or size < 8:
+        result.id = result.off = 0
+    if swaps:
+        result.value, result.mask = _swapped(dst.value, size), _swapped(dst.mask, size)
+        unbound(result)
+    if size < 8:
+        coerce(result, size)
+    else:
+        sync(result)
+    w.state.frames[-1].regs[insn.dst] = result
     return w.insn + 1
+
+
+def _swapped(number: int, size: int) -> int:
+    keep = number & (1 << 8 * size) - 1
+    return int.from_bytes(keep.to_bytes(size, "little"), "big")
 
 
 def _width(reg: Reg) -> int:

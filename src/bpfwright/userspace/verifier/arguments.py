@@ -499,7 +499,7 @@ def check_global(w: Walk, one: Subprogram) -> None:
     """A call of a global function: only the types count."""
     for position, (kind, size, tags) in enumerate(_parameters(w, one)):
         number = position + 1
-        reg = w.read(number)
+        reg = w.state.regs[number]
         if kind == "number":
             if reg.type != SCALAR:
                 raise Rejected(R.CALLS, f"r{number} is not a number, as {one.name} takes", "", (number,))

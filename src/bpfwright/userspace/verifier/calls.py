@@ -323,8 +323,9 @@ def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:
         w.push(callee.start, other)
         return None
     if number == _LOOP:
-        if state.regs[1].type == SCALAR:
-            w.precise(1)
+        if state.regs[1].type != SCALAR:
+            raise Rejected(R.TYPE, "r1 is not a number, and bpf_loop takes how often it is to run", "", (1,))
+        w.precise(1)
         count = state.regs[1]
         if state.frames[-1].callback_depth >= count.umax:
             state.frames[-1].callback_depth = 0

@@ -101,17 +101,15 @@ def _iterator(w: Walk, name: str) -> int:
         at, first = iterators.slots(w, reg, kind, count)
         state = w.state
         from bpfwright.userspace.verifier.prune import previous_visit, widen
-        if first.smin == iterators.DRAINED:
-            raise Rejected(R.ITERATOR, "the iterator is at its end already")
-        before = previous_visit(state.parent, w.insn)
-        other = w.push(w.insn + 1)
-        iterators.change(w, other, reg.frame, at, iterators.ACTIVE, first.range + 1)
-        if before is not None:
-            widen_from(w, before, other)
-        _ = widen
-        for number in range(6):
-            other.regs[number] = UNINIT
-        other.regs[0] = _element(w, kind)
+        if first.smin == iterators.ACTIVE:
+            before = previous_visit(state.parent, w.insn)
+            other = w.push(w.insn + 1)
+            iterators.change(w, other, reg.frame, at, iterators.ACTIVE, first.range + 1)
+            if before is not None and len(before.frames) == len(other.frames):
+                widen(before, other)
+            other.regs[0:6] = [UNINIT] * 6
+            other.regs[0] = _element(w, kind)
+            other.regs[0].ref = first.ref
         iterators.change(w, state, reg.frame, at, iterators.DRAINED, first.range)
         regs = _clear(w)
         from bpfwright.userspace.verifier.values import known
@@ -120,12 +118,6 @@ def _iterator(w: Walk, name: str) -> int:
         iterators.destroy(w, reg, kind, count)
         _clear(w)
     return w.insn + 1
-
-
-def widen_from(w: Walk, before: Any, other: Any) -> None:
-    from bpfwright.userspace.verifier.prune import widen
-    if len(before.frames) == len(other.frames):
-        widen(before, other)
 
 
 def _parameters_after_first(w: Walk, name: str) -> int:

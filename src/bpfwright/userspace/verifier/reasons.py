@@ -45,6 +45,9 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"infinite loop|back-edge", LOOP),
     (r"program is too large|too many instructions|too complex|too many states|Processed \d+ insn", TOO_COMPLEX),
     (r"!read_ok", UNINITIALISED),
+    (r"pointer arithmetic on \w*_or_null", NULL),
+    (r"helper access to the packet|outside of the packet", PACKET),
+    (r"backtracking misuse", TYPE),
     (r"math between|pointer arithmetic|pointer offset|makes .* pointer be out of bounds|"
      r"(?:subtract|subtraction) (?:pointer|from)|pointer [-+*/&|^%<>=]+ pointer|bitwise operator|"
      r"partial copy of pointer|sign-extension part of pointer|pointer .= operator|arithmetic.* prohibited|"
