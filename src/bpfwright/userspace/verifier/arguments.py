@@ -132,6 +132,7 @@ class Call:
         slot = self.w.state.frames[reg.frame].stack.get(at)
         if slot is None:
             return None
+        self.w.stack_use.read(self.w, reg.frame, 1 << at)
         zeros = 0
         while first - zeros >= 0 and slot.kinds[first - zeros] == K.S_ZERO:
             zeros += 1

@@ -94,6 +94,7 @@ def _enter(w: Walk, state: State, callee: Subprogram, callsite: int) -> Frame:
     frame = Frame(len(state.frames), callsite, callee.index)
     frame.regs[10] = zero_offset(K.STACK)
     frame.regs[10].frame = frame.number
+    frame.chain = (*state.frames[-1].chain, callsite)
     state.frames.append(frame)
     return frame
 

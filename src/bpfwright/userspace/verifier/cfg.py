@@ -1,7 +1,7 @@
 """The program as a graph: where control may go, what is never reached, where states are worth comparing."""
 from __future__ import annotations
 
-from bpfwright._typing import TYPE_CHECKING, Any
+from bpfwright._typing import TYPE_CHECKING
 from bpfwright.userspace.verifier import reasons as R
 from bpfwright.userspace.verifier.helpers import PROTOTYPES, callback_argument, is_async_callback
 from bpfwright.userspace.verifier.program import Insn, Program, Subprogram
@@ -19,8 +19,7 @@ class Flow:
     """What the graph says: instructions where states are compared (`prune_points`), always kept (`checkpoints`),
     reached by a jump (`jump_points`); calls that run callbacks; loops (`components`); live registers as masks."""
 
-    __slots__ = ("callback_calls", "checkpoints", "components", "iterators", "jump_points", "live", "prune_points",
-                 "slots")
+    __slots__ = ("callback_calls", "checkpoints", "components", "iterators", "jump_points", "live", "prune_points")
 
     def __init__(self) -> None:
         self.prune_points: set[int] = set()
@@ -30,11 +29,6 @@ class Flow:
         self.iterators: set[int] = set()
         self.components: dict[int, int] = {}
         self.live: list[int] = []
-        self.slots: Any = None
-
-    def live_slots(self, w: Any, state: Any, frame: int) -> int | None:
-        """The slots of a frame that may still be read; None when all may."""
-        return None
 
 
 def check_subprograms(program: Program, profile: Profile) -> None:

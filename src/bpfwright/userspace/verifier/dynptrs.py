@@ -46,6 +46,7 @@ def check(call: Call, number: int, reg: Reg) -> Dynptr:
     if reg.type != K.STACK:
         raise Rejected(R.TYPE, f"r{number} is a {K.name(reg.type)}, not a dynptr", "a dynptr on the stack", (number,))
     at = _place(number, reg)
+    call.w.stack_use.read(call.w, reg.frame, 1 << at | 1 << at - 1)
     slots = call.w.state.frames[reg.frame].stack
     first, second = slots.get(at), slots.get(at - 1)
     if (first is None or second is None or first.reg is None or first.kinds != _KINDS or second.kinds != _KINDS

@@ -61,6 +61,7 @@ def new(w: Walk, reg: Reg, kind: str, count: int, reference: int) -> None:
 def slots(w: Walk, reg: Reg, kind: str, count: int) -> tuple[int, Reg]:
     """The first slot of an iterator that was made, and its state."""
     at = _place(1, reg, count)
+    w.stack_use.read(w, reg.frame, sum(1 << at - index for index in range(count)))
     stack = w.state.frames[reg.frame].stack
     for index in range(count):
         slot = stack.get(at - index)

@@ -64,7 +64,7 @@ def _may_goto(w: Walk, insn: Insn) -> int:
         raise _reserved()
     w.jumps += 1
     from bpfwright.userspace.verifier.prune import previous_visit, widen
-    before = previous_visit(w.state.parent, w.insn)
+    before = previous_visit(w.state.parent.parent, w.insn) if w.state.parent is not None else None
     other = w.push(w.insn + 1)
     other.may_goto += 1
     if before is not None:

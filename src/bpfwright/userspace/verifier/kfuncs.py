@@ -102,7 +102,7 @@ def _iterator(w: Walk, name: str) -> int:
         state = w.state
         from bpfwright.userspace.verifier.prune import previous_visit, widen
         if first.smin == iterators.ACTIVE:
-            before = previous_visit(state.parent, w.insn)
+            before = previous_visit(state.parent.parent, w.insn) if state.parent is not None else None
             other = w.push(w.insn + 1)
             iterators.change(w, other, reg.frame, at, iterators.ACTIVE, first.range + 1)
             if before is not None and len(before.frames) == len(other.frames):

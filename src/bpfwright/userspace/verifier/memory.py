@@ -138,6 +138,8 @@ def _store_register(w: Walk, insn: Insn) -> int:
     src = w.read(insn.src)
     dst = w.read(insn.dst)
     _ = src
+    if dst.type != K.STACK:
+        w.stack_use.write(w, 0, -1)
     access(w, insn.dst, dst, insn.off, _SIZES[insn.code & 0x18], True, insn.src)
     _remember_kind(w, dst)
     return w.insn + 1
@@ -149,6 +151,8 @@ def _store_number(w: Walk, insn: Insn) -> int:
     dst = w.read(insn.dst)
     if dst.type == K.CTX and not w.profile.immediate_context_stores:
         raise Rejected(R.CONTEXT, "a number cannot be stored into the context directly: move it to a register first")
+    if dst.type != K.STACK:
+        w.stack_use.write(w, 0, -1)
     access(w, insn.dst, dst, insn.off, _SIZES[insn.code & 0x18], True, -1, immediate=insn.imm)
     _remember_kind(w, dst)
     return w.insn + 1

@@ -9,7 +9,8 @@ __all__ = ["Profile"]
 
 # Rules that differ between kernels, as they are since Linux 6.18.
 _NEWEST: dict[str, Any] = {
-    "v4": True, "atomics": True, "acquire_release": True, "may_goto": True, "tracks_negation": True, "tracks_swaps": True,
+    "v4": True, "atomics": True, "acquire_release": True, "may_goto": True, "tracks_negation": True,
+    "tracks_swaps": True,
     "new_multiply": True, "linked_constants": True, "tnum_overlap": True, "uninitialised_stack": True,
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
     "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,

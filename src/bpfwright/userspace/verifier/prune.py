@@ -35,8 +35,9 @@ def visited(w: Walk, index: int) -> bool:
                 if hit:
                     return _hit(w, old, state, True)
             else:
-                _clean(w, old)
                 loop = old.scc is not None and bool(old.scc.edges)
+                if not loop:
+                    _clean(w, old)
                 if equal(w, old, state, WITHIN if loop else NOT_EXACT):
                     return _hit(w, old, state, loop)
             if add:
@@ -251,11 +252,10 @@ def _clean(w: Walk, old: State) -> None:
         for at in range(10):
             if not live >> at & 1 and frame.regs[at].type:
                 frame.regs[at] = UNINIT
-        alive = w.flow.live_slots(w, old, number)
-        if alive is not None:
+        if frame.stack:
+            alive = w.stack_use.alive(w, old, number)
             for at in [at for at in frame.stack if not alive >> at & 1]:
-                if frame.stack[at].kinds[7] not in _SPECIAL:
-                    del frame.stack[at]
+                del frame.stack[at]
 
 
 # Comparing states

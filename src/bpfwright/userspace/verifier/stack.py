@@ -54,10 +54,13 @@ def write(w: Walk, reg: Reg, offset: int, size: int, value: int, immediate: int 
     """Store register `value`, the number `immediate`, or (neither) something unknown."""
     frame = w.state.frames[reg.frame]
     if reg.mask:
+        w.stack_use.write(w, reg.frame, -1)
         _write_somewhere(w, frame, reg.smin + offset, reg.smax + offset + size, value, immediate)
         return
     offset += s64(reg.value)
     at = (-offset - 1) >> 3
+    if size == 8 or value >= 0 or immediate is not None:
+        w.stack_use.write(w, reg.frame, at if size == 8 else -1)
     destroy_dynptr(w, frame, at)
     source: Reg | None = None
     if value >= 0:
@@ -169,6 +172,7 @@ def read(w: Walk, number: int, reg: Reg, offset: int, size: int, value: int) -> 
         return _bytes(frame, low, high + size)
     offset += s64(reg.value)
     at, first = (-offset - 1) >> 3, (-offset - 1) & 7
+    w.stack_use.read(w, reg.frame, 1 << at)
     slot = frame.stack.get(at)
     if slot is None:
         if not w.profile.uninitialised_stack:
@@ -243,6 +247,9 @@ def _bytes(frame: Frame, low: int, high: int) -> Reg:
 
 def check_readable(w: Walk, number: int, frame: Frame, low: int, high: int, clobber: bool) -> None:
     """Every byte must be one that may be read; with `clobber` they are unknown afterwards."""
+    if low < high:
+        first, last = (-high) >> 3, (-low - 1) >> 3
+        w.stack_use.read(w, frame.number, (1 << last + 1) - (1 << first))
     for byte in range(low, high):
         at, index = (-byte - 1) >> 3, (-byte - 1) & 7
         slot = frame.stack.get(at)

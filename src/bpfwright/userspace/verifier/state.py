@@ -35,13 +35,14 @@ class Reference(NamedTuple):
 class Frame:
     """A function's registers and stack (8-byte slots, slot 0 on top: fp-8)."""
 
-    __slots__ = ("callback", "callback_depth", "callsite", "depth", "is_async", "number", "regs", "returns", "stack",
-                 "subprog")
+    __slots__ = ("callback", "callback_depth", "callsite", "chain", "depth", "is_async", "number", "regs", "returns",
+                 "stack", "subprog")
 
     def __init__(self, number: int, callsite: int, subprog: int) -> None:
         self.number, self.callsite, self.subprog = number, callsite, subprog
         self.regs: list[Reg] = [UNINIT] * 11
         self.stack: dict[int, Slot] = {}
+        self.chain: tuple[int, ...] = (callsite,)     # of the calls that led here
         self.depth = 0                          # bytes of stack in use
         self.callback = False
         self.is_async = False
@@ -53,6 +54,7 @@ class Frame:
         new.number, new.callsite, new.subprog = self.number, self.callsite, self.subprog
         new.regs = self.regs[:]
         new.stack = self.stack.copy()
+        new.chain = self.chain
         new.depth = self.depth
         new.callback, new.is_async, new.callback_depth = self.callback, self.is_async, self.callback_depth
         new.returns = self.returns

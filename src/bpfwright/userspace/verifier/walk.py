@@ -5,6 +5,7 @@ from bpfwright._typing import Any, Callable
 from bpfwright.userspace.verifier import alu, calls, cfg, contexts, jumps, memory, prune
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
+from bpfwright.userspace.verifier.liveness import StackLiveness
 from bpfwright.userspace.verifier.precision import mark_chain
 from bpfwright.userspace.verifier.profile import Profile
 from bpfwright.userspace.verifier.program import Insn, Program, Subprogram
@@ -23,7 +24,7 @@ class Walk:
 
     __slots__ = ("aux", "calls_callback", "explored", "flow", "id", "insn", "insns", "jumps", "last_insns",
                  "last_jumps", "limit", "previous", "processed", "profile", "program", "state",
-                 "subprogram", "trace", "waiting", "types", "scc_visits")
+                 "subprogram", "trace", "waiting", "scc_visits", "stack_use", "types")
 
     def __init__(self, program: Program, profile: Profile, trace: Callable[[int, State], None] | None = None
                  ) -> None:
@@ -41,6 +42,7 @@ class Walk:
         self.aux: dict[int, Any] = {}
         self.flow: cfg.Flow
         self.scc_visits: dict[Any, Any] = {}
+        self.stack_use = StackLiveness(program.insns, program.subprograms)
         self.types: dict[Any, Any] = {}
 
     def new_id(self) -> int:
@@ -86,6 +88,7 @@ class Walk:
         self.last_jumps, self.last_insns = self.jumps, self.processed
         self.subprogram = subprogram
         self.scc_visits = {}
+        frame.chain = (-1 - subprogram.index,)
         return state
 
     # Paths
