@@ -118,6 +118,20 @@ def tnum_in(av: int, am: int, bv: int, bm: int) -> bool:
     return not bm & ~am and av == bv & ~am
 
 
+def tnum_step(value: int, mask: int, number: int) -> int:
+    """The smallest member above `number`; the largest one when there is none."""
+    most = value | mask
+    if number >= most:
+        return most
+    if number < value:
+        return value
+    # Free bits count up; below a fixed bit that differs they start over.
+    offset = number - value
+    carry = (1 << (offset & ~mask).bit_length()) - 1
+    filled = offset | carry | ~mask
+    return value | filled + 1 & mask
+
+
 # Registers
 
 class Reg:
@@ -257,8 +271,19 @@ def update_bounds64(reg: Reg) -> None:
         reg.smax = high
     if value > reg.umin:
         reg.umin = value
-    if value | mask < reg.umax:
-        reg.umax = value | mask
+    most = value | mask
+    if most < reg.umax:
+        reg.umax = most
+    # The bounds and the bits may have a single number in common (since Linux 6.18.16).
+    umin, umax = reg.umin, reg.umax
+    following = tnum_step(value, mask, umin)
+    if umin & ~mask == value:
+        if following > umax:
+            set_known(reg, umin)
+    elif following == most:
+        set_known(reg, most)
+    elif following <= umax and tnum_step(value, mask, following) > umax:
+        set_known(reg, following)
 
 
 def _deduce32(reg: Reg) -> None:
@@ -315,6 +340,12 @@ def _deduce32(reg: Reg) -> None:
             umin32 = low
         if high < umax32:
             umax32 = high
+    elif umax32 < low:          # the signed range is split over both ends of the unsigned one
+        smin32 = umin32 - (1 << 32) if umin32 >> 31 else umin32
+        umax32 = min(umax32, high)
+    elif high < umin32:
+        smax32 = umax32 - (1 << 32) if umax32 >> 31 else umax32
+        umin32 = max(umin32, low)
     reg.s32min, reg.s32max, reg.u32min, reg.u32max = smin32, smax32, umin32, umax32
 
 
