@@ -85,7 +85,6 @@ class Userspace(Unattached):
         self._things: dict[int, UserMap | UserProgram] = {}
         self._next = 1
         self._closed = False
-        self._unverified_trust = False
         self._library: NativeCode | None = None
         self.set_word(RANDOM, seed)
         self.set_word(PID_TGID, 1 << 32 | 1)
@@ -144,8 +143,7 @@ class Userspace(Unattached):
 
     def load_code(self, insns: bytes, *, helpers: Mapping[int, Callable[..., int]] | None = None) -> UserProgram:
         """Take in plain bytecode, which refers to nothing. `helpers` answer its calls besides the machine's own."""
-        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, verified=False,
-                           probes=frozenset(), helpers=helpers)
+        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, helpers=helpers)
         made.fd = self._number(made)
         return made
 
@@ -202,13 +200,20 @@ class Userspace(Unattached):
                     references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
         linked = link(program.function, functions, resolved, references)
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
-        made = UserProgram(self, program, code, 0, verified=self._trusted(spec, program), probes=frozenset())
+        made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program))
         made.fd = self._number(made)
         return made
 
-    def _trusted(self, spec: ObjectSpec, program: ProgramSpec) -> bool:
-        """Whether the program may run unchecked."""
-        return self.checks == "auto" and self._unverified_trust
+    def _judged(self, spec: ObjectSpec, program: ProgramSpec) -> tuple[bool, frozenset[int]]:
+        """Whether the program may run unchecked, and which of its loads may find nothing."""
+        from bpfwright.userspace.verifier import verify
+        from bpfwright.userspace.verifier.kinds import BASE, BTF
+        try:
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf)
+        except NotSupported:
+            return False, frozenset()
+        probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)
+        return verdict.accepted and self.checks == "auto", probes
 
     def _relocated(self, spec: ObjectSpec, function: Function) -> bytes:
         if not function.core_relocations:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "UserProgram"]
 
+_OF_KERNEL_OBJECTS = frozenset((17, 26, 28, 29))  # bpf_prog_type: raw tracepoints, tracing, extensions, LSM
 _WORTH_COMPILING = 100  # runs; compiling takes tens of milliseconds, interpreting a run some hundredths
 _TAIL_CALL, _MOST_TAIL_CALLS, _PROG_ARRAY_MISS = 12, 33, -2 & (1 << 64) - 1
 
@@ -38,23 +39,34 @@ class Run:
 class UserProgram:
     """See spec.machine.LoadedProgram; `fd` is the machine's number for it."""
 
-    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *, verified: bool,
-                 probes: frozenset[int], helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
+    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *,
+                 judge: Callable[[], tuple[bool, frozenset[int]]] | None = None,
+                 helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
         self.machine = machine
         self.spec = spec
         self.code = code
         self.fd = number
-        self.verified = verified
+        self.verified = False
+        self._judge = judge
         self.stage: Any = None
         self.runs = 0
         self.run_time_ns = 0
-        self.probes = probes
+        self.probes: frozenset[int] = frozenset()
         self.helpers = dict(helpers or {})
-        self.interpreter = Interpreter(code, machine.arena, self, checked=not verified, probes=probes)
+        if spec.type in _OF_KERNEL_OBJECTS:
+            self.judge()
+        self.interpreter = Interpreter(code, machine.arena, self, probes=self.probes)
         self._native: NativeProgram | None = None
         self.counts: Counts | None = None
         if machine.counts:
             self.counts = self.interpreter.counts = Counts(machine.arena, code)
+
+    def judge(self) -> None:
+        """Ask the verifier, once: native code of what it accepts runs unchecked, and loads of kernel objects where
+        nothing is give 0. The interpreter always checks: that costs it little."""
+        if self._judge is not None:
+            judge, self._judge = self._judge, None
+            self.verified, self.probes = judge()
 
     @property
     def id(self) -> int:
@@ -141,6 +153,7 @@ class UserProgram:
         """The program as native code; None for what only the interpreter runs."""
         if self._native is None:
             from bpfwright.userspace.native import NativeProgram
+            self.judge()
             try:
                 self._native = NativeProgram(self)
             except NotSupported:
