@@ -19,6 +19,7 @@ from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
 from bpfwright.userspace.stores import store_of
 from bpfwright.userspace.unattached import Unattached
+from bpfwright.userspace.world import World
 
 if TYPE_CHECKING:
     from bpfwright._native import NativeCode
@@ -54,7 +55,7 @@ class UserObject:
         self.close()
 
 
-class Userspace(Unattached):
+class Userspace(World, Unattached):
     """A machine without a kernel, on any system and without privilege.
 
     Runs are reproducible bit by bit: randomness comes from `seed`, time stands still between looks at the clock, and
@@ -82,6 +83,7 @@ class Userspace(Unattached):
         self.checks = checks
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
+        World.__init__(self)
         self._next = 1
         self._closed = False
         self._unverified_trust = False
@@ -169,7 +171,7 @@ class Userspace(Unattached):
             return given
         if spec.type == 4 and not spec.max_entries:
             spec = spec._replace(max_entries=self.arena.cpus)
-        made = UserMap(self.arena, spec, 0)
+        made = UserMap(self.arena, spec, 0, self._things, self.library if self.engine != "interpreter" else None)
         made.fd = self._number(made)
         if spec.frozen:
             made.freeze()

@@ -4,10 +4,11 @@ from __future__ import annotations
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
 from bpfwright.errors import Fault, NotSupported
 from bpfwright.spec.objects import ProgramSpec
-from bpfwright.spec.page import TAIL_CALLS
+from bpfwright.spec.page import ATTACH_TYPE, PROGRAM, REDIRECT, TAIL_CALLS
 from bpfwright.userspace.calls import body_of
-from bpfwright.userspace.code import Code
+from bpfwright.userspace.code import FUNCTIONS, Code
 from bpfwright.userspace.interpreter import Interpreter
+from bpfwright.userspace.records import note_redirect
 
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import Userspace
@@ -72,6 +73,7 @@ class UserProgram:
                 for _ in range(max(1, repeat)):
                     value = self.run(stage, cpu)
             spent = now_ns() - before
+            note_redirect(machine, value & 0xFFFFFFFF)
             left, after = stage.leave()
         finally:
             stage.close()
@@ -93,6 +95,13 @@ class UserProgram:
         if native is not None:
             return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu))
         return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget))
+
+    def call_back(self, address: int, words: tuple[int, ...], cpu: int = 0) -> int:
+        """Run one of its functions by the address that the program gave a helper; r0. Raises Fault."""
+        slot = address - FUNCTIONS
+        if slot not in self.code.starts:
+            raise Fault("call", 0, address)
+        return self._guarded(None, cpu, lambda: self.interpreter.run(slot, words, cpu=cpu, budget=self.machine.budget))
 
     def _engine(self, repeat: int) -> NativeProgram | None:
         """Native code, where the machine wants it for so many runs; None: interpret."""
@@ -117,6 +126,9 @@ class UserProgram:
         machine = self.machine
         machine.set_cpu(cpu)
         machine.set_word(TAIL_CALLS, 0)
+        machine.set_word(PROGRAM, self.spec.type)
+        machine.set_word(ATTACH_TYPE, self.spec.expected_attach_type)
+        machine.set_word(REDIRECT, 0)
         self.stage = stage
         try:
             return run()
