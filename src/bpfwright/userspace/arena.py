@@ -60,8 +60,8 @@ class Arena:
         """Zeroed bytes, a program's own unless `owned` is False; they lie at least 16 bytes away from everything else,
         so that one behind the end faults."""
         room = -(-size // 16) * 16 + 16
-        spare = self._free.get((writable, room))
-        if spare and align <= 16:
+        spare = self._free.get((writable, room), [])
+        if spare and spare[-1] % align == 0:
             address = spare.pop()
             self.memory[address:address + room] = bytes(room)
         else:

@@ -100,7 +100,7 @@ class Debugger:
         self._length = len(data)
         self._checkpoints: list[_Checkpoint] = []
         self._closed = False
-        machine.begin(cpu)
+        machine.begin(cpu, program.spec)
         program.stage = self._stage
         self._first = machine.arena.save()
         self.position = self._go(0)

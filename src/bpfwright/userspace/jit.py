@@ -623,16 +623,17 @@ class _Function:
         self.module.declared["tail_target"] = 2
         target, there, pointer, result = (self.fresh() for _ in range(4))
         self.count += 1
+        this = self.count
         self.out(f"{target} = call i64 @tail_target(i64 {self.get(2)}, i64 {self.get(3)})")
         self.out(f"{there} = icmp ne i64 {target}, 0")
-        self.out(f"br i1 {there}, label %tail{self.count}, label %stay{self.count}")
-        self.lines.append(f"tail{self.count}:")
+        self.out(f"br i1 {there}, label %tail{this}, label %stay{this}")
+        self.lines.append(f"tail{this}:")
         self.out(f"{pointer} = inttoptr i64 {target} to ptr")
         if self.module.checked:
             self.out("call void @unframe(i64 %sp)")
         self.out(f"{result} = musttail call i64 {pointer}(i64 {self.get(1)}, i64 0, i64 0, i64 0, i64 0, i64 %sp)")
         self.out(f"ret i64 {result}")
-        self.lines.append(f"stay{self.count}:")
+        self.lines.append(f"stay{this}:")
         self.put(0, "-2")
 
 

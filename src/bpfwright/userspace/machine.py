@@ -12,13 +12,14 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
-from bpfwright.spec.page import CPU, PID_TGID, RANDOM, TAIL_CALLS, UID_GID
+from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
 from bpfwright.userspace.stores import store_of
 from bpfwright.userspace.unattached import Unattached
+from bpfwright.userspace.world import World
 
 if TYPE_CHECKING:
     from bpfwright._native import NativeCode
@@ -54,7 +55,7 @@ class UserObject:
         self.close()
 
 
-class Userspace(Unattached):
+class Userspace(World, Unattached):
     """A machine without a kernel, on any system and without privilege.
 
     Runs are reproducible bit by bit: randomness comes from `seed`, time stands still between looks at the clock, and
@@ -83,6 +84,7 @@ class Userspace(Unattached):
         self.counts = counts
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
+        World.__init__(self)
         self._next = 1
         self._closed = False
         self._library: NativeCode | None = None
@@ -107,10 +109,12 @@ class Userspace(Unattached):
             raise UsageError(f"this machine has no CPU {number}", why=f"it has {self.arena.cpus}")
         pack_into("<I", self.arena.memory, CPU, number)
 
-    def begin(self, cpu: int) -> None:
-        """A run begins on this CPU."""
+    def begin(self, cpu: int, spec: ProgramSpec) -> None:
+        """A run of a program begins on this CPU."""
         self.set_cpu(cpu)
-        self.set_word(TAIL_CALLS, 0)
+        for word, value in ((TAIL_CALLS, 0), (PROGRAM, spec.type), (ATTACH_TYPE, spec.expected_attach_type),
+                            (REDIRECT, 0)):
+            self.set_word(word, value)
 
     # loading
 
@@ -173,7 +177,7 @@ class Userspace(Unattached):
             return given
         if spec.type == 4 and not spec.max_entries:
             spec = spec._replace(max_entries=self.arena.cpus)
-        made = UserMap(self.arena, spec, 0)
+        made = UserMap(self.arena, spec, 0, self._things, self.library if self.engine != "interpreter" else None)
         made.fd = self._number(made)
         if spec.frozen:
             made.freeze()

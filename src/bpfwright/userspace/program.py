@@ -9,9 +9,10 @@ from bpfwright.spec.memory import store32
 from bpfwright.spec.objects import ProgramSpec
 from bpfwright.spec.page import TAIL_CALLS
 from bpfwright.userspace.calls import body_of
-from bpfwright.userspace.code import Code
+from bpfwright.userspace.code import FUNCTIONS, Code
 from bpfwright.userspace.counting import Counts
 from bpfwright.userspace.interpreter import Interpreter
+from bpfwright.userspace.records import note_redirect
 
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import Userspace
@@ -91,6 +92,7 @@ class UserProgram:
                 for _ in range(max(1, repeat)):
                     value = self.run(stage, cpu)
             spent = now_ns() - before
+            note_redirect(machine, value & 0xFFFFFFFF)
             left, after = stage.leave()
         finally:
             stage.close()
@@ -142,6 +144,13 @@ class UserProgram:
             return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu))
         return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget))
 
+    def call_back(self, address: int, words: tuple[int, ...], cpu: int = 0) -> int:
+        """Run one of its functions by the address that the program gave a helper; r0. Raises Fault."""
+        slot = address - FUNCTIONS
+        if slot not in self.code.starts:
+            raise Fault("call", 0, address)
+        return self._guarded(None, cpu, lambda: self.interpreter.run(slot, words, cpu=cpu, budget=self.machine.budget))
+
     def _engine(self, repeat: int) -> NativeProgram | None:
         """Native code, where the machine wants it for so many runs; None: interpret."""
         engine = self.machine.engine
@@ -164,7 +173,7 @@ class UserProgram:
 
     def _guarded(self, stage: Any, cpu: int, run: Callable[[], int]) -> int:
         machine = self.machine
-        machine.begin(cpu)
+        machine.begin(cpu, self.spec)
         self.stage = stage
         try:
             return run()

@@ -10,7 +10,8 @@ from bpfwright.maps.stores import FILES, HELPERS
 
 __all__ = ["OPERATIONS", "functions", "helper_body", "kernel_function_body", "native_library", "store_of"]
 
-OPERATIONS = ("create", "lookup", "update", "delete", "next_key", "push", "pop", "peek")
+OPERATIONS = ("create", "lookup", "lookup_on", "update", "delete", "next_key", "push", "pop", "peek", "each", "holding",
+              "key_of", "value_of", "look", "read")
 
 
 def store_of(kind: int) -> Any:

@@ -8,9 +8,25 @@ from __future__ import annotations
 __all__ = ["BODIES", "KERNEL_FUNCTIONS"]
 
 BODIES: dict[int, str] = {
-    5: "machine:ktime", 7: "machine:random", 8: "machine:cpu", 14: "machine:pid_tgid", 15: "machine:uid_gid",
-    16: "machine:comm", 125: "machine:ktime", 160: "machine:ktime",
-    26: "packets:skb_load_bytes", 44: "packets:xdp_adjust_head", 65: "packets:xdp_adjust_tail",
+    4: "reading:probe_read", 5: "machine:ktime", 7: "machine:random", 8: "machine:cpu", 9: "packets:store_bytes",
+    10: "checksums:replace_in_network_header", 11: "checksums:replace_in_transport_header", 14: "machine:pid_tgid",
+    15: "machine:uid_gid", 16: "machine:comm", 18: "packets:vlan_push", 19: "packets:vlan_pop",
+    22: "machine:no_entry", 23: "redirects:redirect", 26: "packets:load_bytes", 28: "checksums:diff",
+    31: "packets:change_proto", 32: "packets:change_type",
+    34: "packets:hash_recalc", 35: "machine:task", 38: "packets:change_tail",
+    39: "packets:pull_data", 40: "packets:csum_update", 41: "packets:set_hash_invalid", 42: "machine:no",
+    43: "packets:change_head", 44: "xdp:adjust_head", 45: "reading:probe_read_text", 46: "machine:socket_cookie",
+    47: "machine:socket_uid", 48: "packets:set_hash", 50: "packets:adjust_room",
+    54: "xdp:adjust_meta", 55: "machine:no_entry", 65: "xdp:adjust_tail", 68: "packets:load_bytes_relative",
+    79: "machine:cgroup", 80: "machine:cgroup", 83: "machine:skb_ancestor_cgroup", 93: "machine:no",
+    94: "machine:no", 112: "reading:probe_read", 113: "reading:probe_read", 114: "reading:probe_read_text",
+    115: "reading:probe_read_text", 118: "machine:jiffies", 119: "machine:not_valid",
+    123: "machine:ancestor_cgroup", 125: "machine:ktime", 128: "machine:cgroup", 129: "machine:skb_ancestor_cgroup",
+    135: "packets:csum_level", 148: "reading:probe_read", 152: "redirects:redirect_neigh", 153: "machine:same",
+    154: "machine:same", 155: "redirects:redirect_peer", 158: "machine:task", 160: "machine:ktime",
+    173: "machine:function_address", 174: "machine:attach_cookie", 176: "machine:no_entry", 182: "reading:strncmp",
+    183: "reading:function_argument", 184: "reading:function_result", 185: "reading:function_arguments",
+    188: "xdp:buff_len", 189: "xdp:load_bytes", 190: "xdp:store_bytes", 208: "machine:ktime",
 }
 """`file:function` by helper number."""
 

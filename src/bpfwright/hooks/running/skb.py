@@ -12,7 +12,7 @@ __all__ = ["TYPES", "Stage"]
 TYPES = (1, 3, 4, 8)
 _SIZE, _PRIVATE = 192, 192
 _LEN, _PKT_TYPE, _PROTOCOL, _IFINDEX, _DATA, _DATA_END, _DATA_META = 0, 4, 16, 40, 76, 80, 140
-_BOUNDS = Struct("<II")
+_BOUNDS = Struct("<IIII")  # buffer, its end, MAC header, network header: helpers/bodies/packets.py
 _HEADROOM, _TAILROOM, _SHORTEST = 256, 512, 14
 
 
@@ -48,7 +48,8 @@ class Stage:
             pack_into("<I", memory, at + offset, value)
         if not any(self._given[_IFINDEX:_IFINDEX + 4]):
             pack_into("<I", memory, at + _IFINDEX, 1)
-        _BOUNDS.pack_into(memory, at + _PRIVATE, self._buffer, self._buffer + self._room)
+        first = self._buffer + _HEADROOM
+        _BOUNDS.pack_into(memory, at + _PRIVATE, self._buffer, self._buffer + self._room, first, first + 14)
         self._allow()
 
     def _allow(self) -> None:
