@@ -66,9 +66,8 @@ def find(m: u64, key: u64, size: u32, code: u32) -> u64:
     """The entry of a key, or 0."""
     entry: u64 = load32(m + BODY + 4 * (code & load32(m + MASK)))
     while entry != 0:
-        if (load32(entry + HASH) & _CODE) == code:
-            if same(entry + KEY, key, size):
-                return entry
+        if (load32(entry + HASH) & _CODE) == code and same(entry + KEY, key, size):
+            return entry
         entry = load32(entry + _NEXT)
     return 0
 
