@@ -21,9 +21,10 @@ class _Worker:
 
     __slots__ = ("code", "notes", "pid", "requests", "results")
 
-    def __init__(self) -> None:
+    def __init__(self, *, careful: bool = False) -> None:
         here = os.path.dirname(__file__)
-        command = [sys.executable, "-I", "-S", os.path.join(here, "_llvm_worker.py"), _site_of_llvmlite()]
+        command = [sys.executable, "-I", "-S", os.path.join(here, "_llvm_worker.py"), _site_of_llvmlite(),
+                   *["careful"] * careful]
         if not sys.executable:
             raise CompilerCrash("the compile worker cannot start", cure="sys.executable is empty: set it to python3.")
         # stderr goes to memory, not a pipe: a crash report of any length must not block the worker.
@@ -186,6 +187,10 @@ def _compile(target: bytes, opt: int, cpu: str, features: str, ir: str) -> bytes
                 answer = worker.ask(request)
             if answer is None:
                 said = worker.last_words()
+                answer = _carefully(request) if worker.ended() < 0 else None
+                _worker = None
+                worker.close()
+            if answer is None:
                 raise CompilerCrash(f"LLVM gave up: {_headline(said)}", diagnostics=said)
         except BaseException:  # also Ctrl-C: half an answer may stand in the pipe
             _worker = None
@@ -195,6 +200,15 @@ def _compile(target: bytes, opt: int, cpu: str, features: str, ir: str) -> bytes
         said = answer[1:].decode("utf-8", "replace")
         raise CompilerCrash(f"LLVM refuses the compiler's own output: {_headline(said)}", diagnostics=said)
     return answer[1:]
+
+
+def _carefully(request: bytes) -> bytes | None:
+    """The answer of a worker without the pass that trips LLVM's own assertions once in some thousand programs."""
+    worker = _Worker(careful=True)
+    try:
+        return worker.ask(request)
+    finally:
+        worker.close()
 
 
 def _headline(said: str) -> str:

@@ -7,6 +7,7 @@ optimisation level, lengths of cpu and features, then cpu, features and LLVM IR;
 from __future__ import annotations
 
 import os
+import re
 import signal
 import struct
 import sys
@@ -15,6 +16,9 @@ from typing import Any
 
 LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<cBHH")
+NAME = r"%[-\w.$]+"
+MINIMUM = re.compile(rf"^ +({NAME}) = .*call .*@llvm\.s(min|max)\.", re.MULTILINE)
+USE = re.compile(r"^ +(%\S+) = (icmp samesign u|icmp u|zext nneg |zext )(?:\w+ )?(i\d+) .*$", re.MULTILINE)
 WARM_UP = 'target triple = "bpfel"\ndefine i32 @f(ptr %p) {\n %v = load i32, ptr %p\n ret i32 %v\n}\n'
 
 
@@ -36,6 +40,31 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view):]
 
 
+def with_signed_minima(text: str) -> str:
+    """A module in which no min or max of signed numbers is compared as an unsigned number.
+
+    In loops LLVM's BPF back end makes `a < x and b < x` of `max(a, b) < x`, even where `<` is unsigned and max is not
+    (sinkMinMax in LLVM 22): then -5 is above every x. What is frozen it leaves alone.
+    """
+    return "".join(map(_signed_minima, re.split(r"^(?=define )", text, flags=re.MULTILINE)))
+
+
+def _signed_minima(function: str) -> str:
+    found = dict(MINIMUM.findall(function))
+
+    def use(match: re.Match[str]) -> str:
+        line, result, how, type = match[0], *match.groups()
+        operands = [name for name in re.findall(NAME, line)[1:] if name in found]
+        if len(operands) != 1 or (how == "zext nneg " and found[operands[0]] == "min"):
+            return line
+        if how == "icmp samesign u":  # of equal signs both comparisons say the same
+            return line.replace(how, "icmp s")
+        own = f"{result}.frozen"
+        return f"  {own} = freeze {type} {operands[0]}\n" + re.sub(rf"{re.escape(operands[0])}(?![-\w.$])", own, line)
+
+    return USE.sub(use, function) if found else function
+
+
 class Compiler:
     """LLVM, with one target machine per set of options."""
 
@@ -48,6 +77,8 @@ class Compiler:
         llvm.set_option("bpfwright", "-disable-lsr=1")
         # Placed anew, a loop's end may fall through into its head, which Linux 6.1 refuses: "back-edge from insn".
         llvm.set_option("bpfwright", "-disable-block-placement=1")
+        if sys.argv[2:] == ["careful"]:  # it may leave a register without its definition (LLVM 22, LiveVariables.cpp)
+            llvm.set_option("bpfwright", "-disable-machine-cse=1")
         self.machines: dict[tuple[bytes, int, str, str], Any] = {}
         self.ready: set[bytes] = set()
 
@@ -84,6 +115,8 @@ class Compiler:
         options.loop_vectorization = options.slp_vectorization = target == b"n" and opt > 1
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
+        if target == b"b" and any(re.match(r"llvm\.s(min|max)\.", f.name) for f in module.functions):
+            module = llvm.parse_assembly(with_signed_minima(str(module)), llvm.create_context())
         result: bytes = machine.emit_object(module)
         return result
 

@@ -1,10 +1,15 @@
 """Control flow, names and functions of the dialect, three ways."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 import pytest
-from tests.lang.threeway import agree, define
+from tests.lang.threeway import MASK, Kernel, agree, define
+
+from bpfwright import i8, i16
+from bpfwright.errors import CompileError
+from bpfwright.lang.native import native
 
 pytestmark = pytest.mark.kernel
 
@@ -32,6 +37,11 @@ BODIES = {
     "for_range_down": "n = 0\n    for i in range(10, -3, -3):\n        n = n * 2 + i\n    return n",
     "for_reversed": "n = 0\n    for i in reversed(range(2, 9)):\n        n = n * 3 + i\n    return n",
     "for_variable": "n = 0\n    for i in range(a & 15):\n        n += i + 1\n    return n",
+    "for_remainder": "n = a\n    for i in range(a % 3):\n        for j in range(4, 30):\n            n ^= n * 31 + i\n            n ^= (n & 0xFFFF) * 77 + j\n    return n",
+    "for_negative": "n = 0\n    for i in range(a % 7 - 5):\n        n += i + 1\n    for i in range(2, b % 9 - 3, 2):\n        n += i * 10\n    for i in range(3, a % 5 - 3, -1):\n        n += i * 1000\n    return n",
+    "for_reversed_remainder": "n = 0\n    for i in reversed(range(1, a % 7)):\n        n = n * 3 + i\n    for i in reversed(range(b % 5 - 2, 4)):\n        n = n * 3 + i\n    return n",
+    "for_that_settles_late": "x = 1\n    y = a\n    for i in range(3):\n        y, x = x, -y\n        if i > b:\n            break\n    return x * 3 + y",
+    "for_signed_remainder": "n = a\n    m = b % 5 - 2\n    for i in range(m):\n        for j in range(4, 20):\n            n ^= (n & 0xFFFF) * 77 + j * i\n    return n",
     "for_variable_both": "n = 0\n    for i in range(a & 7, b & 31):\n        n += i\n    return n",
     "for_break": "n = 0\n    for i in range(20):\n        if i > (a & 15):\n            break\n        n += i\n    return n",
     "for_continue": "n = 0\n    for i in range(20):\n        if i % 3 == 0:\n            continue\n        n += i\n    return n",
@@ -45,6 +55,10 @@ BODIES = {
     "while_and": "i = 0\n    while i < 20 and i * i < (b & 63):\n        i += 1\n    return i",
     "while_continue": "i = 0\n    n = 0\n    while i < 10:\n        i += 1\n        if i & 1:\n            continue\n        n += i\n    return n",
     "while_down": "n = 10\n    t = 0\n    while n > 0:\n        n -= 3\n        t += 1\n    return t",
+    "while_in_while": "i = 0\n    n = 0\n    while i < 5:\n        i += 1\n        j = 0\n        while j < i:\n            j += 1\n            if n > (a & 63):\n                break\n            n += j\n        if j > 3:\n            return n - i\n    return n",
+    "while_of_nothing": "i = 0\n    n = 0\n    j = 0\n    while i < 6:\n        i += 1\n        j = 0\n        while j < 3:\n            j += 1\n        if n == 0:\n            n = b & 3\n    return n + i + j",
+    "compared_with_max": "n = 0\n    for i in range(9, 1, -2):\n        if not (b & 0xFFFF) - 0x8000 < i:\n            break\n        n += i\n    return n",
+    "compared_with_u64_of_max": "m = u64(max((b & 0xFFFF) - 0x8000, 1))\n    n = 0\n    i = 0\n    while i < 9:\n        i += 1\n        if u64(a) > m:\n            n += i * 3 ^ n\n    return n",
     "match_values": "match a:\n        case 1:\n            return 10\n        case 2 | 3:\n            return 20\n        case _:\n            return 30",
     "match_guard": "match a:\n        case n if n > 100:\n            return n\n        case 7:\n            return 70\n        case _ if b > 3:\n            return b\n    return -1",
     "match_bind": "match a & 3:\n        case 0:\n            return 5\n        case n:\n            return n * 2",
@@ -218,3 +232,46 @@ ENUMS = {
 @pytest.mark.parametrize("name", ["member", "compare", "arithmetic"])
 def test_enums(name: str) -> None:
     agree(define(f"def f(a: i8) -> i64:\n    {ENUMS[name]}\n", Colour=Colour))
+
+
+NARROW: dict[str, tuple[str, str, Callable[[int], int]]] = {
+    "inlined": ("def g(x) -> u8:\n    return x * 2\n", "g(a)", lambda a: a * 2 & 0xFF),
+    "inlined_signed": ("def g(x) -> i16:\n    if x > 7:\n        return x * 300\n    return 1\n", "g(a)",
+                       lambda a: i16(a * 300) if a > 7 else 1),
+    "inlined_in_a_loop": ("def g(x) -> u8:\n    for i in range(1000):\n        if i > 20:\n            return x * i\n"
+                          "    return 3\n", "g(a)", lambda a: a * 21 & 0xFF),
+    "subprogram": ("@subprogram\ndef g(x: i64) -> u16:\n    return x * 300\n", "g(a) + (g(a) > 65535)",
+                   lambda a: a * 300 & 0xFFFF),
+    "big_endian": ("def g(x) -> be16:\n    return x * 300\n", "g(a)", lambda a: a * 300 & 0xFFFF),
+    "or_none": ("def g(x) -> u8 | None:\n    return None if x == 3 else x * 2\n", "h(g(a))",
+                lambda a: 1000 if a == 3 else a * 2 & 0xFF),
+    "variable_or_none": ("def g(x):\n    y: u8 | None = None if x == 3 else x * 2\n    return y\n", "h(g(a))",
+                         lambda a: 1000 if a == 3 else a * 2 & 0xFF),
+    "fits": ("def g(x) -> i16:\n    return x * 2\n", "g(a)", lambda a: a * 2),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_declared_result_is_cut_to_its_width(name: str) -> None:
+    """As `x: u8 = ...` is; Python does not look at the annotation."""
+    source, use, wanted = NARROW[name]
+    help = "def h(x):\n    if x is None:\n        return 1000\n    return x\n"
+    function = define(f"{source}{help}def f(a: u8) -> i64:\n    return {use}\n")
+    kernel = Kernel(function)
+    try:
+        for way in (native(function, opt=0), native(function, opt=2), kernel):
+            assert [way(a) & MASK for a in range(0, 256, 3)] == [int(wanted(a)) & MASK for a in range(0, 256, 3)]
+    finally:
+        kernel.close()
+
+
+@pytest.mark.parametrize("value", ["a * 3", "a + 70000"])
+def test_a_result_of_native_is_cut(value: str) -> None:
+    assert native(define(f"def f(a: u8) -> i8:\n    return {value}\n"))(100) == i8(eval(value, {"a": 100}))
+
+
+@pytest.mark.parametrize(("result", "value", "says"), [("u8", "300", "300 does not fit u8"),
+                                                       ("bool", "a * 4", "does not fit bool")])
+def test_a_result_that_does_not_fit_is_refused(result: str, value: str, says: str) -> None:
+    with pytest.raises(CompileError, match=says):
+        native(define(f"def g(a) -> {result}:\n    return {value}\ndef f(a: u8) -> i64:\n    return g(a)\n"))

@@ -56,6 +56,7 @@ class Writer:
         self.helpers: list[tuple[str, int]] = []
         self.loops = 0
         self.loop_names = 0
+        self.result = TYPES["i64"]
         self.steps = 1  # how often the innermost statement runs at most
 
     def pick(self, *choices: Any) -> Any:
@@ -238,7 +239,8 @@ class Writer:
             return self.do_assign(indent, depth)
         self.loop_names += 1
         name = f"k{self.loop_names}"
-        bounds = self.pick("3", "5", "2, 7", "9, 1, -2", f"{self.small(1).text} & 3", f"1, {self.small(1).text} & 7")
+        bounds = self.pick("3", "5", "2, 7", "9, 1, -2", f"{self.small(1).text} & 3", f"1, {self.small(1).text} & 7",
+                           f"({self.small(1).text}) % 6 - 2")
         self.lines.append(f"{indent}for {name} in range({bounds}):")
         self.names[name] = (0, 9)
         self.looped(indent, depth, 5)
@@ -272,9 +274,14 @@ class Writer:
             self.lines.append(f"{indent}    {self.pick('break', 'continue')}")
         elif indent != "    ":
             self.lines.append(f"{indent}if {self.truth(1)}:")
-            self.lines.append(f"{indent}    return {self.small(1).text}")
+            self.lines.append(f"{indent}    return {self.returned(self.small(1))}")
 
     # functions
+
+    def returned(self, value: Expr) -> str:
+        """A constant must fit; whatever else is returned is cut."""
+        fits = value.low < value.high or self.result[0] <= value.low <= self.result[1]
+        return value.text if fits else f"({value.text}) & 0x7F"
 
     def helper(self, name: str) -> None:
         count = self.number(1, 3)
@@ -283,7 +290,8 @@ class Writer:
         shown = ", ".join(f"{n}: i64" if compiled else n for n in names)
         self.lines += ["@subprogram"] if compiled else []
         self.lines.append(f"def {name}({shown}){' -> i64' if compiled else ''}:")
-        self.names = dict.fromkeys(names, (-MODULUS, MODULUS))
+        # What a subprogram takes is what it says; an inlined function takes what it is given.
+        self.names = dict.fromkeys(names, TYPES["i64"] if compiled else (-MODULUS, MODULUS))
         self.locals = ["t"]
         self.assign("    ", "t", 1)
         self.names["t"] = (-MODULUS, MODULUS)
@@ -295,7 +303,8 @@ class Writer:
         for at in range(self.number(0, 2)):
             self.helper(f"h{at}")
         chosen = [self.pick(*TYPES) for _ in range(self.number(1, 3))]
-        result = self.pick("i64", "u64")
+        result = self.pick("i64", "u64", *TYPES)
+        self.result = TYPES[result]
         self.lines.append(f"def f({', '.join(f'{n}: {t}' for n, t in zip('abc', chosen))}) -> {result}:")
         self.names = {n: TYPES[t] for n, t in zip("abc", chosen)}
         self.locals = ["x", "y"]
@@ -303,7 +312,7 @@ class Writer:
             self.assign("    ", name, 1)
             self.names[name] = (-MODULUS, MODULUS)
         self.block("    ", 3, last=True)
-        self.lines.append(f"    return {self.expr(2).text}")
+        self.lines.append(f"    return {self.returned(self.expr(2))}")
         return "\n".join(self.lines) + "\n"
 
 

@@ -12,8 +12,7 @@ from bpfwright._abi import bpf as B
 from bpfwright.errors import BpfwrightError, BtfError, ElfError, RelocationError
 from bpfwright.formats.btf import Btf, BtfBuilder, Kind
 from bpfwright.formats.isa import Instruction, encode
-from bpfwright.objfile import read, rewrite_may_goto, strip_debug
-from bpfwright.objfile.may_goto import MAGIC
+from bpfwright.objfile import read, strip_debug
 from bpfwright.objfile.sections import section_row
 from bpfwright.spec.objects import CoreRelocation, ObjectSpec, Relocation
 from tests.objfile.elfwriter import GLOBAL, OBJECT, SECTION, WEAK, WRITABLE, ElfWriter, extension
@@ -149,17 +148,6 @@ def test_references_to_nothing_are_named() -> None:
 ])
 def test_section_names(name: str, row: tuple[int, int, int, str]) -> None:
     assert tuple(section_row(name)) == row
-
-
-def test_may_goto_takes_the_place_of_its_stand_in() -> None:
-    stand_in = Instruction(CALL, imm=MAGIC)
-    code = encode((stand_in, Instruction(0x15, offset=3), stand_in, Instruction(0x55, offset=-4), Instruction(EXIT)))
-    assert rewrite_may_goto(code) == encode((
-        Instruction(0x05), Instruction(0xE5, offset=3), Instruction(0xE5, offset=1), Instruction(0x05, offset=-4),
-        Instruction(EXIT)))
-    assert rewrite_may_goto(encode(HELPER)) == encode(HELPER)
-    with pytest.raises(RelocationError, match="no branch follows"):
-        rewrite_may_goto(encode((stand_in, Instruction(EXIT))))
 
 
 # Hostile bytes: only errors of the tree may come out.

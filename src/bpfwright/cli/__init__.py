@@ -21,12 +21,15 @@ __all__ = ["VERBS", "Verb", "main"]
 # Verb to module. What a verb says about itself stands in its module only.
 VERBS = {
     "build": "bpfwright.cli.build",
+    "conformance-plugin": "bpfwright.cli.conformance_plugin",
+    "debug": "bpfwright.cli.debug",
     "demo": "bpfwright.cli.demo",
     "doctor": "bpfwright.cli.doctor",
     "inspect": "bpfwright.cli.inspect",
     "load": "bpfwright.cli.load",
     "ps": "bpfwright.cli.ps",
     "run": "bpfwright.cli.run",
+    "test-run": "bpfwright.cli.test_run",
     "types": "bpfwright.cli.types",
 }
 

@@ -435,7 +435,7 @@ def iteration(checker: Any, node: Any, kind: Callable[..., Any]) -> dict[str, An
     low, high = (start.low, max(stop.high - 1, start.low)) if by > 0 else (min(stop.low + 1, start.high), start.high)
     exact = start.constant is not None and stop.constant is not None
     return {"kind": "range", "item": fit(low, high, start, stop), "start": nodes[0], "stop": nodes[1], "step": by,
-            "most": most, "exact": exact, "backwards": backwards, "signed": low < 0}
+            "most": most, "exact": exact, "backwards": backwards, "signed": min(start.low, stop.low) < 0}
 
 
 def _enumerate(checker: Any, call: Any) -> dict[str, Any]:

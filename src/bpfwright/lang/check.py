@@ -7,18 +7,18 @@ from bpfwright._typing import Any, Callable, NoReturn
 from bpfwright.errors import UsageError
 from bpfwright.lang import flow as f
 from bpfwright.lang import tree as t
-from bpfwright.lang.infer import Infer
+from bpfwright.lang.infer import Infer, cut_meaning, without_none
 from bpfwright.lang.parse import parse
 from bpfwright.lang.scope import Scope
 from bpfwright.lang.source import Source, source_of
 from bpfwright.lang.using import in_packet
-from bpfwright.spec.meaning import (BOOLEAN, NOTHING, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,
-                                    TupleOf, describe, join, meaning_of)
-from bpfwright.types.ctype import CType, Maybe
+from bpfwright.spec.meaning import (BOOLEAN, NOTHING, NOWHERE, Constant, Integer, Meaning, Nothing, OneOf, Optional,
+                                    Reference, TupleOf, describe, join, meaning_of)
+from bpfwright.types.ctype import CType, Maybe, RecordType
 
 __all__ = ["Body", "Checker", "Job"]
 
-ROUNDS = 12
+ROUNDS = 200  # far more than the steps that every variable of a loop can widen by
 
 
 class Job:
@@ -80,6 +80,7 @@ class Checker(Infer):
         self.variables: dict[str, Meaning] = {}
         self.declared: dict[str, CType] = {}
         self.expected: Meaning | None = None
+        self.result_type: CType | None = None
         self.returned: Meaning | None = None
         self.loops: list[dict[str, f.Flow | None]] = []
         self.locks: list[str] = []
@@ -92,7 +93,6 @@ class Checker(Infer):
         self.discarded: Any = None
         self.depth = 1
         self.frames = 0
-        self.callbacks = 0
 
     def run(self, params: list[tuple[str, Meaning]], expected: Meaning | None, name: str) -> Body:
         """Check the body with these parameters. `expected` is what it must return; None: whatever it does."""
@@ -178,26 +178,27 @@ class Checker(Infer):
         if node.annotation is not None:
             ctype = self.annotated(node.annotation)
             inner = ctype.inner if isinstance(ctype, Maybe) else ctype
-            if isinstance(ctype, CType):
-                self.fit(node.value, meaning, ctype)
-                node.declared = ctype
+            if isinstance(ctype, CType) or isinstance(without_none(meaning), Integer):
+                self.fit(node.value, meaning if isinstance(ctype, CType) else without_none(meaning), inner)
+                node.declared = inner
             declared = meaning_of(inner, "stack")
             self.declared[node.target.name] = inner
+            found = without_none(meaning)
+            if isinstance(found, Reference):
+                declared = found
+            elif isinstance(found, Nothing) and isinstance(inner, RecordType):
+                declared = meaning_of(inner, NOWHERE)
+            elif isinstance(declared, Integer) and isinstance(found, Integer):
+                declared = cut_meaning(found, inner)
             if isinstance(ctype, Maybe):
                 declared = join(declared, NOTHING) or declared
-            elif isinstance(declared, Integer) and isinstance(meaning, Integer):
-                declared = meaning if declared.low <= meaning.low and meaning.high <= declared.high else declared
-            elif isinstance(meaning, Reference):
-                declared = meaning
             meaning = declared
         elif isinstance(node.target, t.Name) and node.target.name in self.declared:
             ctype = self.declared[node.target.name]
-            if isinstance(meaning, Integer):
-                self.fit(node.value, meaning, ctype)
+            if isinstance(number := without_none(meaning), Integer):
+                self.fit(node.value, number, ctype)
                 node.declared = ctype
-                full = meaning_of(ctype, "stack")
-                assert isinstance(full, Integer)
-                meaning = meaning if full.low <= meaning.low and meaning.high <= full.high else full
+                meaning = cut_meaning(meaning, ctype)
         self.assign(node.target, meaning, node.value)
 
     def annotated(self, annotation: Any) -> CType | Maybe:
@@ -231,6 +232,10 @@ class Checker(Infer):
 
     def do_return(self, node: Any) -> None:
         meaning = NOTHING if node.value is None else self.infer(node.value)
+        node.declared = None
+        if self.result_type is not None and isinstance(number := without_none(meaning), Integer):
+            self.fit(node.value, number, self.result_type)
+            node.declared, meaning = self.result_type, cut_meaning(meaning, self.result_type)
         if self.expected is not None:
             self.returns(node, meaning)
         else:
@@ -348,9 +353,7 @@ class Checker(Infer):
         self.enters_frame(node.iterable, "the function that this loop's body becomes", 0)
         outside, self.frames = self.frames, 0
         self.depth += 1
-        self.callbacks += 1
         left = check()
-        self.callbacks -= 1
         self.depth -= 1
         self.frames = max(outside, self.frames + 1)
         return left

@@ -17,7 +17,7 @@ from bpfwright.types.config import Config
 
 __all__ = ["Compiled", "compiler_version", "compile_programs", "llvm_text"]
 
-FORMAT = 2  # of what is cached
+FORMAT = 3  # of what is cached
 _MARSHAL = 4  # its format that every Python since 3.4 reads
 _ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "maps/stores", "helpers", "headers", "spec", "types",
           "objfile", "formats/elf", "formats/btf")

@@ -9,7 +9,12 @@ from bpfwright.types.ctype import CType, Pointer, RecordType
 __all__ = ["Emitter", "GlobalData", "MapShape"]
 
 _HEADER = 'target triple = "bpfel"\ntarget datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"\n'
-_MAY_GOTO = 0x7FFFFFF0
+# may_goto's stand-in is an empty asm statement that "writes" r11, and a branch on it: `if r11 == 0x7ffffff0 goto`, one
+# instruction, which objfile replaces. BPF has no r11; LLVM has, but allots it to nothing. For LLVM must never keep the
+# answer in another register, no path may tell it: to where there is budget left another way leads, until code is made.
+_MAY_GOTO = 'call i64 asm sideeffect "", "={r11}"() #8'
+_MAY_GOTO_OVER = 0x7FFFFFF0
+_ANOTHER_WAY = "call i1 @llvm.experimental.widenable.condition()"
 _CHUNK = 512  # the back end expands memcpy and memset of up to 1,024 bytes
 _PREDICATES = {"eq": "eq", "ne": "ne", "ult": "ult", "ule": "ule", "slt": "slt", "sle": "sle"}
 _CASTS = {"zext": "zext", "sext": "sext", "trunc": "trunc", "toptr": "inttoptr", "toint": "ptrtoint"}
@@ -81,6 +86,7 @@ class Emitter:
         parts.append(_INTRINSICS if self.native else _INTRINSICS + _BPF_INTRINSICS)
         parts.append('attributes #0 = { nounwind "no-jump-tables"="true" "no-builtins" }')
         parts.append('attributes #1 = { noinline nounwind "no-jump-tables"="true" "no-builtins" }')
+        parts.append('attributes #8 = { nomerge nounwind willreturn memory(inaccessiblemem: readwrite) }')
         parts.append('attributes #9 = { "btf_ama" }')
         parts.append(self.debug.text(self.files[0]))
         return "\n".join(parts)
@@ -207,7 +213,11 @@ class FunctionText:
                 f"!dbg !{self.scope} {{")
         if not function.static:
             self.emitter.used.append(function.name)
-        for block in function.blocks:
+        budgets = {op.id for op in function.ops() if op.name == "may_goto"}
+        ends = [op.args for op in function.ops() if op.name == "branch" and op.args[0] in budgets]
+        self.on = {test: on for test, _, on in ends}
+        # Where the budget's end does not follow the branch, the branch jumps when it is reached, as may_goto does.
+        for block in sorted(function.blocks, key=lambda block: block.id in {over for _, over, _ in ends}):
             self.lines.append(f"b{block.id}:")
             if block.id == 0:
                 for index, variable in enumerate(variables):
@@ -401,9 +411,12 @@ class FunctionText:
                       f"{self.value(op.args[0])})")
 
     def may_goto(self, op: ir.Op) -> None:
-        left = self.fresh()
-        self.lines.append(f"  {left} = call i64 inttoptr (i64 {_MAY_GOTO} to ptr)(){self.at}")
-        self.line(op, f"icmp eq i64 {left}, 0")
+        way, left = self.fresh(), self.fresh()
+        asked = f"asked{left[1:]}"
+        self.lines += [f"  {way} = {_ANOTHER_WAY}{self.at}",
+                       f"  br i1 {way}, label %{asked}, label %b{self.on[op.id]}{self.at}", f"{asked}:",
+                       f"  {left} = {_MAY_GOTO}{self.at}"]
+        self.line(op, f"icmp eq i64 {left}, {_MAY_GOTO_OVER}")
 
     def intrinsic(self, op: ir.Op) -> None:
         value = self.value(op.args[0])
@@ -444,6 +457,7 @@ declare i64 @llvm.bswap.i64(i64)
 declare i64 @llvm.ctpop.i64(i64)
 declare i64 @llvm.ctlz.i64(i64, i1)"""
 _BPF_INTRINSICS = """
+declare i1 @llvm.experimental.widenable.condition()
 declare ptr @llvm.bpf.passthrough.p0.p0(i32, ptr)
 declare i32 @llvm.bpf.passthrough.i32.i32(i32, i32)
 declare i64 @llvm.bpf.passthrough.i64.i64(i32, i64)"""

@@ -28,6 +28,9 @@ class Expressions(Making):
     known_headers: dict[Any, tuple[int, int]]
     destination: tuple[CType, int] | None
     context_value: int
+    context_cell: int | None = None
+    """Where a loop's callback finds the context."""
+    asked_context: bool = False
     scratch_at: int | None
 
     def expression(self, node: Any, meaning: Meaning | None = None) -> Value:
@@ -635,7 +638,11 @@ class Expressions(Making):
 
     def context(self) -> int:
         """The program's context pointer."""
-        return self.context_value
+        if self.context_cell is None:
+            return self.context_value
+        self.asked_context = True
+        found: int = self.load("ptr", self.context_cell)
+        return found
 
     def leave_program(self) -> None:
         """End the program here, whatever encloses this place, with the hook's default."""

@@ -26,7 +26,7 @@ from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType,
                                    Maybe, Opaque, Pointer, RecordType)
 from bpfwright.types.structs import Field, Struct
 
-__all__ = ["Infer"]
+__all__ = ["Infer", "cut_meaning", "declared_result", "without_none"]
 
 
 
@@ -93,7 +93,6 @@ class Infer(Storing):
                             "Find it again: ctx.find(...).")
             if node.name not in self.flow:
                 self.refuse(node, f"{node.name} may not be set here", "Set it on every path before.")
-            self.context_here(node, self.flow[node.name])
             return self.flow[node.name]
         value = self.scope.lookup(node.name)
         if value is MISSING:
@@ -565,6 +564,7 @@ class Infer(Storing):
         inner = Checker(self.job, function, self.stack)
         inner.locks, inner.kernel_locks = list(self.locks), self.kernel_locks
         inner.held, inner.depth = self.still_held(), self.depth
+        inner.result_type = declared_result(inner.scope)
         node.inlined = inner.run(params, None, function.__name__)
         self.frames = max(self.frames, node.inlined.frames)
         self.leaves = self.leaves or node.inlined.leaves
@@ -672,10 +672,38 @@ class Infer(Storing):
             from bpfwright.lang.check import Checker
             checker = Checker(self.job, function, self.stack)
             checker.depth = 1 if pointers else self.depth + 1  # what the kernel calls later has a stack of its own
+            checker.result_type = declared_result(checker.scope)
             name = self.job.fresh(function.__name__)
             known = self.job.instances[key] = checker.run(list(zip(names, parameters, strict=True)), result, name)
             known.pointers = pointers
         return known
+
+
+def declared_result(scope: Scope) -> CType | None:
+    """The integer or bool that a function says it gives back, be it None as well; None where it says something else."""
+    annotation = scope.annotation("return")
+    if annotation is MISSING or annotation is None or annotation is int:
+        return None
+    try:
+        found = scope.ctype(annotation)
+    except UsageError:
+        return None
+    ctype = found.inner if isinstance(found, Maybe) else found
+    return ctype if isinstance(ctype, (Int, Bool)) else None
+
+
+def without_none(meaning: Meaning) -> Meaning:
+    return meaning.inner if isinstance(meaning, Optional) else meaning
+
+
+def cut_meaning(meaning: Meaning, ctype: CType) -> Meaning:
+    """What is left of a number, if there is one, in a type: the number itself where it fits."""
+    if isinstance(meaning, Optional):
+        return Optional(cut_meaning(meaning.inner, ctype))
+    full = meaning_of(ctype, "stack")
+    if not isinstance(full, Integer) or not isinstance(meaning, Integer):
+        return meaning
+    return meaning if full.low <= meaning.low and meaning.high <= full.high else full
 
 
 def _identity(value: object) -> object:

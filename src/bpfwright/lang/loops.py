@@ -10,7 +10,7 @@ from bpfwright.lang.build import is_pointer, part_types
 from bpfwright.lang.expressions import Expressions
 from bpfwright.lang.scope import assigned, mentioned, names_in
 from bpfwright.spec.dialect import Value
-from bpfwright.spec.meaning import NOTHING, Meaning, Optional, Reference
+from bpfwright.spec.meaning import NOTHING, Integer, Meaning, Optional, Reference, TupleOf
 from bpfwright.types.ctype import AddressType, CharArray
 
 __all__ = ["Loops"]
@@ -64,7 +64,11 @@ class Loops(Expressions):
             most = 0
         else:
             most = WALKED_LOOP if plan["exact"] else SMALL_LOOP
-        if rounds * self.walked <= most or self.sink.target.has("any_loop"):
+        if self.sink.target.has("any_loop"):
+            self.counted(node, plan, start, stop, step, max(rounds, 1))
+        elif rounds * self.walked <= most:
+            if not plan["exact"]:
+                start, stop = self.seen_bounds(plan, start, stop, step)
             self.counted(node, plan, start, stop, step, max(rounds, 1))
         elif self.sink.target.has("iter_num"):
             self.iterated(node, plan, start, stop, step)
@@ -76,6 +80,25 @@ class Loops(Expressions):
             self.frame.body.source.refuse(
                 node, "a loop of this length needs bpf_loop or open-coded iterators (Linux 5.17, 6.4)",
                 "Bound it by a smaller constant: range(min(n, 1000)).")
+
+    def seen_bounds(self, plan: dict[str, Any], start: int, stop: int, step: int) -> tuple[int, int]:
+        """Bounds that the verifier sees too: of `n % 3` it knows nothing, and LLVM would drop a plain comparison."""
+        up = step > 0
+        if plan["backwards"]:
+            item = plan["item"]
+            return self.bounded(start, plan["stop"], item.low if up else item.high, most=not up), stop
+        if plan["start"] is not None and (plan["signed"] or not up):
+            start = self.bounded(start, plan["start"], _limit(plan["start"], not up), most=not up)
+        return start, self.bounded(stop, plan["stop"], _limit(plan["stop"], up), most=up)
+
+    def bounded(self, value: int, node: Any, limit: int, *, most: bool) -> int:
+        """At most `limit`, or at least; a constant and a mask need no help."""
+        if not isinstance(node, (t.Name, t.Binary)) or not isinstance(node.meaning, Integer) or _masked(node):
+            return value
+        value, end = self.op("opaque", "i64", value), self.number(limit)
+        signed = "slt" if node.meaning.low < 0 or not most else "ult"
+        inside = self.op(signed, "i1", value, end) if most else self.op(signed, "i1", end, value)
+        return self.op("select", "i64", inside, value, end)
 
     def turned(self, start: int, stop: int, step: int) -> tuple[int, int, int]:
         """The range walked from its other end."""
@@ -285,16 +308,19 @@ class Loops(Expressions):
         """Build the body as a callback; captured variables live in a frame that both sides reach by pointer.
 
         The frame holds, in 8-byte cells: why the walk ended (0 on, 1 break, 2 return), the returned value's parts, the
-        range's start, and every variable that the body mentions.
+        range's start, the context, and every variable that the body mentions.
         """
         frame = self.frame
         names = [n for n in sorted(mentioned(node.body) | set(names_in(node.target)))
                  if n in frame.body.variables and part_types(frame.body.variables[n])]
-        result = part_types(frame.result_meaning if frame.after is not None else frame.body.result or NOTHING)
+        result = frame.result_meaning if frame.after is not None else frame.body.result or NOTHING
+        returned = list(range(1, 1 + len(part_types(result)) + _null_or_own(result)))
+        changed = assigned(node.body) | set(names_in(node.target))
         cells: dict[str, list[int]] = {}
-        at = 1 + len(result) + 1
+        at = 1 + len(returned) + 2
         for name in names:
-            count = len(part_types(frame.body.variables[name]))
+            meaning = frame.body.variables[name]
+            count = len(part_types(meaning)) + (name in changed and _null_or_own(meaning))
             cells[name] = list(range(at, at + count))
             at += count
         memory = self.slot(at * 8, 8, "frame")
@@ -303,24 +329,27 @@ class Loops(Expressions):
         for index in range(1, at):
             self.store(memory, self.number(0), index * 8)
         if base is not None:
-            self.store(memory, self.load("i64", base), (1 + len(result)) * 8)
+            self.store(memory, self.load("i64", base), (1 + len(returned)) * 8)
         for name in names:
             if name in frame.slots:
-                for cell, (slot, type) in zip(cells[name], frame.slots[name], strict=True):
-                    self.store(memory, self.cell_value(self.load(type, slot)), cell * 8)
-        changed = assigned(node.body) | set(names_in(node.target))
+                self.to_cells(memory, cells[name], [self.load(type, slot) for slot, type in frame.slots[name]])
         for name in changed.intersection(names):
-            self.make_room(memory, name, cells[name])
-        function = self.callback(node, parameters, cells, len(result), item)
+            self.must_come_out(node, name, frame.body.variables[name])
+            self.make_room(memory, frame.body.variables[name], cells[name], name in frame.slots)
+        if _has(node.body, (t.Return,)):
+            self.must_come_out(node, "what is returned", result)
+            self.make_room(memory, result, returned, False)
+        function = self.callback(node, parameters, cells, returned, item, memory)
         start(function, memory)
         for name in names:
             if name not in changed:
                 continue
-            for cell, (slot, type) in zip(cells[name], self.declare(frame, name), strict=True):
-                self.store(slot, self.from_cell(memory, cell, type))
+            self.take_cells(memory, cells[name], self.declare(frame, name))
         why = self.load("i64", memory)
         with self.when(self.op("eq", "i1", why, self.number(2))):
-            parts = [self.from_cell(memory, 1 + i, type) for i, type in enumerate(result)]
+            slots = [(self.slot(8, 8, "result"), type) for type in part_types(result)]
+            self.take_cells(memory, returned, slots)
+            parts = [self.load(type, slot) for slot, type in slots]
             self.leave_scopes(0)
             if frame.after is not None:
                 for (slot, _), part in zip(frame.result, parts, strict=True):
@@ -329,26 +358,52 @@ class Loops(Expressions):
             else:
                 self.give_back(Value(frame.body.result or NOTHING, *parts) if parts else None)
 
-    def make_room(self, memory: int, name: str, places: list[int]) -> None:
+    def must_come_out(self, node: Any, what: str, meaning: Meaning) -> None:
+        """Refuse what neither stays where it is nor can be copied out of the callback."""
+        if "mixed" in _spaces(meaning):
+            self.frame.body.source.refuse(
+                node, f"{what} may be a map's or the program's own: it does not come out of this loop",
+                "Make a record of your own in every place, as in `Row(value.number, value.text)`.")
+        if isinstance(meaning, TupleOf) and "stack" in _spaces(meaning):
+            self.frame.body.source.refuse(
+                node, f"{what} is a tuple with a record or a text in it: it does not come out of this loop",
+                "Keep each in a variable of its own.")
+
+    def make_room(self, memory: int, meaning: Meaning, places: list[int], filled: bool) -> None:
         """Room on this side for what a variable's bytes are after each round: no pointer comes out of a callback."""
-        meaning = self.frame.body.variables[name]
         size, _ = _own_bytes(meaning)
         if not size:
             return
-        place = self.memory(size, name)
+        place = self.memory(size, "kept")
         self.fill(place, size)
-        if name in self.frame.slots:
+        if filled:
             self.copy_present(meaning, memory, places, place, self.load("ptr", memory, places[-1] * 8))
         self.store(memory, place, places[-1] * 8)
 
     def copy_present(self, meaning: Meaning, memory: int, places: list[int], target: int, source: int) -> None:
         """The variable's bytes, if it has any: whether it is None is a cell of its own."""
         size, align = _own_bytes(meaning)
-        if isinstance(meaning, Optional):
+        if len(places) > 1:
             with self.when(self.from_cell(memory, places[0], "i1")):
                 self.copy(target, source, size, 8, align)
         else:
             self.copy(target, source, size, 8, align)
+
+    def to_cells(self, memory: int, places: list[int], parts: list[int]) -> None:
+        """A variable's parts. A pointer that may be null has a cell before it that says whether it is not."""
+        if len(places) > len(parts):
+            parts = [self.op("ne", "i1", parts[0], self.null()), *parts]
+        for place, part in zip(places, parts, strict=True):
+            self.store(memory, self.cell_value(part), place * 8)
+
+    def take_cells(self, memory: int, places: list[int], slots: list[tuple[int, str]]) -> None:
+        """The parts as `to_cells`, or a round, left them."""
+        if len(places) > len(slots):
+            present, place = self.from_cell(memory, places[0], "i1"), self.load("ptr", memory, places[1] * 8)
+            self.store(slots[0][0], self.op("select", "ptr", present, place, self.null()))
+            return
+        for place, (slot, type) in zip(places, slots, strict=True):
+            self.store(slot, self.from_cell(memory, place, type))
 
     def cell_value(self, value: int) -> int:
         return self.op("zext", "i64", value) if self.type_of(value) == "i1" else value
@@ -358,7 +413,8 @@ class Loops(Expressions):
             return self.op("trunc", "i1", self.load("i64", memory, cell * 8))
         return self.load(type, memory, cell * 8)
 
-    def callback(self, node: Any, parameters: list[str], cells: dict[str, list[int]], results: int, item: Any) -> int:
+    def callback(self, node: Any, parameters: list[str], cells: dict[str, list[int]], returned: list[int],
+                 item: Any, frame: int) -> int:
         """A static function (parameters..., frame) -> 0 to go on, 1 to stop, with the loop's body in it."""
         name = self.sink.fresh(f"{self.frame.body.name}_loop")
         params = [(f"p{i}", type) for i, type in enumerate(parameters)] + [("frame", "ptr")]
@@ -369,26 +425,29 @@ class Loops(Expressions):
         inner.frame.file = self.frame.file
         inner.frame.result_meaning = self.frame.result_meaning
         memory = len(parameters)
-        inner.context_value = self.context_value
-        inner.captured_base = inner.pointer(memory, (1 + results) * 8)
+        inner.context_cell = inner.pointer(memory, (2 + len(returned)) * 8)
+        inner.captured_base = inner.pointer(memory, (1 + len(returned)) * 8)
         for variable, places in cells.items():
             types = part_types(self.frame.body.variables[variable])
             slots = [(inner.slot(8, 8, variable), type) for type in types]
             inner.frame.slots[variable] = slots
-            for place, (slot, type) in zip(places, slots, strict=True):
-                inner.store(slot, inner.from_cell(memory, place, type))
-        inner.finish_callback(node, memory, cells, results, item(inner, list(range(len(parameters)))),
+            inner.take_cells(memory, places, slots)
+        inner.finish_callback(node, memory, cells, returned, item(inner, list(range(len(parameters)))),
                               self.frame.after is not None)
+        if inner.asked_context:
+            self.store(frame, self.context(), (2 + len(returned)) * 8)
         return self.op("function", "ptr", name)
 
     captured_base: int = 0
 
-    def finish_callback(self, node: Any, memory: int, cells: dict[str, list[int]], results: int, item: Value,
-                        inlined: bool) -> None:
+    def finish_callback(self, node: Any, memory: int, cells: dict[str, list[int]], results: list[int],
+                        item: Value, inlined: bool) -> None:
         frame = self.frame
         store_back, stop = self.block(), self.block()
         result_meaning = frame.result_meaning if inlined else frame.body.result or NOTHING
-        frame.result = [(self.pointer(memory, (1 + i) * 8), type) for i, type in enumerate(part_types(result_meaning))]
+        frame.result = [(self.slot(8, 8, "result"), type) for type in part_types(result_meaning)]
+        for slot, type in frame.result:
+            self.store(slot, self.null() if type == "ptr" else self.number(0, type))
         frame.result_meaning = result_meaning
         status = self.slot(8, 8, "status")
         self.store(status, self.number(0))
@@ -404,6 +463,7 @@ class Loops(Expressions):
         self.store(status, self.number(1))
         self.goto(store_back)
         self.at = returned
+        self.leave_cells(memory, result_meaning, results, frame.result)
         self.store(memory, self.number(2))
         self.store(status, self.number(1))
         self.goto(store_back)
@@ -412,15 +472,35 @@ class Loops(Expressions):
         for name, places in cells.items():
             if name not in changed:
                 continue
-            meaning, slots = frame.body.variables[name], frame.slots[name]
-            own = _own_bytes(meaning)[0] > 0
-            for place, (slot, type) in zip(places[:-1] if own else places, slots[:-1] if own else slots, strict=True):
-                self.store(memory, self.cell_value(self.load(type, slot)), place * 8)
-            if own:
-                kept = self.load("ptr", memory, places[-1] * 8)
-                self.copy_present(meaning, memory, places, kept, self.load("ptr", slots[-1][0]))
+            self.leave_cells(memory, frame.body.variables[name], places, frame.slots[name])
         self.effect("return", self.load("i64", status))
         self.entry.ops.append(ir.Op("goto", "void", (1,), -1, ir.Span(0, 0)))
+
+
+    def leave_cells(self, memory: int, meaning: Meaning, places: list[int], slots: list[tuple[int, str]]) -> None:
+        """A callback's variable to where the other side finds it: bytes of its own are copied there."""
+        parts = [self.load(type, slot) for slot, type in slots]
+        if not _own_bytes(meaning)[0]:
+            self.to_cells(memory, places, parts)
+            return
+        kept = self.load("ptr", memory, places[-1] * 8)
+        if len(places) > 1:
+            present = parts[0] if len(parts) > 1 else self.op("ne", "i1", parts[0], self.null())
+            self.store(memory, self.cell_value(present), places[0] * 8)
+        self.copy_present(meaning, memory, places, kept, parts[-1])
+
+
+def _limit(node: Any, most: bool) -> int:
+    meaning = node.meaning if isinstance(node.meaning, Integer) else Integer(0, 1)
+    return meaning.high if most else meaning.low
+
+
+def _masked(node: Any) -> bool:
+    """Whether a number is cut by a mask that LLVM keeps."""
+    if not isinstance(node, t.Binary) or node.operator != "&":
+        return False
+    left, mask = node.left.meaning, node.right.meaning
+    return isinstance(left, Integer) and isinstance(mask, Integer) and (left.low < 0 or left.high > mask.high)
 
 
 def _branches(nodes: Any) -> bool:
@@ -444,7 +524,24 @@ def _has(nodes: Any, kinds: tuple[type, ...]) -> bool:
 
 def _own_bytes(meaning: Meaning) -> tuple[int, int]:
     """Size and alignment of what a variable points to on its function's own stack; 0 for everything else."""
-    inner = meaning.inner if isinstance(meaning, Optional) and not is_pointer(meaning.inner) else meaning
+    inner = meaning.inner if isinstance(meaning, Optional) else meaning
     if not isinstance(inner, Reference) or inner.space != "stack":
         return 0, 1
     return inner.ctype.size, 8 if isinstance(inner.ctype, (CharArray, AddressType)) else inner.ctype.align
+
+
+def _null_or_own(meaning: Meaning) -> bool:
+    """Whether a variable is a null pointer or one to bytes of its own."""
+    return isinstance(meaning, Optional) and is_pointer(meaning.inner) and _own_bytes(meaning)[0] > 0
+
+
+def _spaces(meaning: Meaning) -> set[str]:
+    """Where the memory is that a value points to."""
+    match meaning:
+        case Reference(space=space):
+            return {space}
+        case Optional(inner=inner):
+            return _spaces(inner)
+        case TupleOf(items=items):
+            return set().union(*map(_spaces, items))
+    return set()

@@ -218,6 +218,9 @@ class Lowering(Loops):
 
     def cut(self, value: Value, ctype: CType) -> Value:
         """A value as its declared width leaves it."""
+        if isinstance(value.meaning, Optional) and isinstance(value.meaning.inner, Integer):
+            number = self.cut(Value(value.meaning.inner, value.parts[1]), ctype)
+            return Value(Optional(number.meaning), value.parts[0], *number.parts)
         full = meaning_of(ctype, "stack")
         if not isinstance(full, Integer) or not isinstance(value.meaning, Integer):
             return value
@@ -244,6 +247,8 @@ class Lowering(Loops):
     def do_return(self, node: Any) -> None:
         frame = self.frame
         value = None if node.value is None else self.expression(node.value)
+        if value is not None and node.declared is not None:
+            value = self.cut(value, node.declared)
         if value is not None and frame.after is not None:
             value = self.convert(self.own_copy(value, node.value), frame.result_meaning)
             for (slot, _), part in zip(frame.result, value.parts, strict=True):
@@ -283,7 +288,7 @@ class Lowering(Loops):
             over, on = self.block(), self.block()
             self.branch(self.op("may_goto", "i1"), over, on)
             self.at = over
-            self.count_lost(UNFINISHED)  # also keeps LLVM from folding this branch into another
+            self.count_lost(UNFINISHED)
             self.goto(after)
             self.at = on
         self.loop_body(node.body, head, after)

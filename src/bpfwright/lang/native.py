@@ -73,7 +73,9 @@ def _add(unit: Unit, function: Any, wanted: str) -> tuple[str, int]:
     result = scope.annotation("return")
     job = Job(unit.target)
     job.names = unit.taken
-    body = Checker(job, function).run(
+    checker = Checker(job, function)
+    checker.result_type = None if result is None else _scalar(scope, function, "return")
+    body = checker.run(
         [(name, meaning_of(_scalar(scope, function, name), "stack")) for name in names],
         NOTHING if result is None else meaning_of(_scalar(scope, function, "return"), "stack"), unit.fresh(wanted))
     unit.lower_instance(body)

@@ -9,6 +9,7 @@ from bpfwright._typing import Any
 
 
 
+
 __all__ = ["Assign", "Attribute", "Augmented", "BoolOp", "Break", "Call", "Case", "Compare", "Conditional", "Constant",
            "Continue", "Discard", "Expression", "For", "Format", "FunctionTree", "If", "Index", "Match", "Name", "Node",
            "Pass", "Pattern", "Return", "Statement", "Tuple", "Unary", "Binary", "Walrus", "While", "With"]
@@ -72,7 +73,7 @@ While = _node(Statement, "While", "test body other", "`while`.")
 For = _node(Statement, "For", "target iterable body other", "`for`.", "plan")
 With = _node(Statement, "With", "item target body", "`with item as target`.", "operation call")
 Match = _node(Statement, "Match", "subject cases", "`match`.", "plan")
-Return = _node(Statement, "Return", "value", "`return value`; value may be None.")
+Return = _node(Statement, "Return", "value", "`return value`; value may be None.", "declared")
 Break = _node(Statement, "Break", "", "`break`.")
 Continue = _node(Statement, "Continue", "", "`continue`.")
 Pass = _node(Statement, "Pass", "", "`pass`.")

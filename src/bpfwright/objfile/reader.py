@@ -183,7 +183,7 @@ class _Reader:
                 raise RelocationError("a relocation inside an instruction", offset=entry.offset)
             refs[index] = self._relocation(span, insns, index, entry)
         self._local_calls(span, insns, refs)
-        code = rewrite_may_goto(insns, self.elf.big_endian)
+        code = rewrite_may_goto(insns)
         return Function(span.name, code, tuple(refs[index] for index in sorted(refs)),
                         is_global=span.is_global, weak=span.weak)
 

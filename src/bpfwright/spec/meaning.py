@@ -12,9 +12,9 @@ from bpfwright.types.ctype import (AddressType, BitsType, Bool, CharArray, CType
 if TYPE_CHECKING:
     from enum import IntEnum
 
-__all__ = ["BOOLEAN", "I64", "NOTHING", "U16", "U32", "U64", "U8", "Boolean", "Constant", "ContextOf", "InnerMap",
-           "Integer", "KernelObject", "Meaning", "Nothing", "OneOf", "Optional", "Reference", "TupleOf", "UserAddress",
-           "describe", "join", "meaning_of"]
+__all__ = ["BOOLEAN", "I64", "NOTHING", "NOWHERE", "U16", "U32", "U64", "U8", "Boolean", "Constant", "ContextOf",
+           "InnerMap", "Integer", "KernelObject", "Meaning", "Nothing", "OneOf", "Optional", "Reference", "TupleOf",
+           "UserAddress", "describe", "join", "meaning_of"]
 
 MIN_I64, MAX_I64, MAX_U64 = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 
@@ -81,6 +81,10 @@ class Constant(Meaning):
     def _key(self) -> tuple[object, ...]:
         value = self.value
         return (type(value), value) if isinstance(value, (str, bytes, tuple)) else (id(value),)
+
+
+NOWHERE = "nowhere"
+"""The space of a record that is declared and None so far: it is where the first one is that is assigned."""
 
 
 class Reference(Meaning):
@@ -228,8 +232,10 @@ def join(a: Meaning | None, b: Meaning) -> Meaning | None:
             inner = join(a, b.inner)
             return None if inner is None else Optional(inner)
         case Reference(), Reference() if a.ctype == b.ctype or _both_text(a, b):
+            spaces = {a.space, b.space} - {NOWHERE} or {NOWHERE}
+            space = "mixed" + " packet" * any("packet" in each for each in spaces)
             return Reference(a.ctype if a.ctype.size >= b.ctype.size else b.ctype,
-                             a.space if a.space == b.space else "mixed" + " packet" * ("packet" in a.space + b.space))
+                             spaces.pop() if len(spaces) == 1 else space)
         case Reference(ctype=CharArray() | AddressType()), Constant(value=str()):
             return Reference(a.ctype, "stack")
         case Constant(value=str()), Reference(ctype=CharArray() | AddressType()):

@@ -4,7 +4,8 @@ Engines, stores and helpers share these places; a program sees none of them.
 """
 from __future__ import annotations
 
-__all__ = ["ANCESTORS", "ATTACH_COOKIE", "ATTACH_TYPE", "CGROUP", "CLOCK", "COMM", "CPU", "CPUS", "DESCENT", "FAULT",
+__all__ = ["ANCESTORS", "ATTACH_COOKIE", "ATTACH_TYPE", "CGROUP", "CHECKED",
+           "CLOCK", "COMM", "CPU", "CPUS", "DESCENT", "FAULT",
            "FAULT_ADDRESS", "FAULT_SLOT", "FUNCTION_ADDRESS", "JIFFY_NS", "PAGE", "PID_TGID", "PROGRAM", "RANDOM",
            "REDIRECT", "REDIRECT_FLAGS", "REDIRECT_MAP", "SHADOW", "SOCKET_COOKIE", "SOCKET_UID", "STACK_LOW",
            "STACK_TOP", "TAIL_CALLS", "TASK", "UID_GID"]
@@ -20,6 +21,7 @@ SOCKET_COOKIE, SOCKET_UID, ATTACH_COOKIE, ATTACH_TYPE = PAGE + 264, PAGE + 272, 
 REDIRECT_MAP, REDIRECT_FLAGS = PAGE + 296, PAGE + 304  # REDIRECT holds the helper's number and the target
 FUNCTION_ADDRESS = PAGE + 312  # 320: four bytes that are a key for a moment
 JIFFY_NS = 4_000_000  # CONFIG_HZ=250
+CHECKED = PAGE + 328  # whether the run asks the shadow
 STACK_TOP = PAGE + 120  # of the CPU that runs: the first frame stays granted
 SHADOW = PAGE + 112  # where the shadow begins
 DESCENT = PAGE + 0x200  # the bytes 255 to 0: the end of every object's shadow

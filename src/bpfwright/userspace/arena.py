@@ -18,7 +18,7 @@ import sys
 from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.spec import memory as dialect
-from bpfwright.spec.page import CPUS, DESCENT, SHADOW
+from bpfwright.spec.page import CHECKED, CPUS, DESCENT, SHADOW
 
 __all__ = ["FRAME", "STACK_SIZE", "Arena"]
 
@@ -29,7 +29,7 @@ _NORESERVE = 0x4000
 class Arena:
     """`memory` is what `struct` reads and writes, `size` bytes of it the programs'; the shadow stands behind."""
 
-    __slots__ = ("_free", "_next", "_sizes", "bits", "cpus", "half", "memory", "size", "stacks")
+    __slots__ = ("_borrowed", "_free", "_next", "_sizes", "bits", "cpus", "half", "memory", "size", "stacks")
 
     def __init__(self, cpus: int, size_bytes: int) -> None:
         self.bits = size_bytes.bit_length() - 1
@@ -42,9 +42,11 @@ class Arena:
         self._next = {True: STACKS, False: self.half}
         self._free: dict[tuple[bool, int], list[int]] = {}
         self._sizes: dict[int, int] = {}
+        self._borrowed: set[int] = set()
         self.bind()
         dialect.store32(CPUS, cpus)
         dialect.store64(SHADOW, size_bytes)
+        dialect.store32(CHECKED, 1)
         self.memory[DESCENT:DESCENT + 256] = bytes(range(255, -1, -1))
         self.stacks = [self.allocate(STACK_SIZE, owned=False) for _ in range(cpus)]
         for stack in self.stacks:
@@ -74,10 +76,19 @@ class Arena:
             self.allow(address, size)
         return address
 
+    def borrow(self, size: int) -> int:
+        """Room for the machine itself, which no program is given and which is not zeroed again when it comes back."""
+        address = self.allocate(size, owned=False)
+        self._borrowed.add(address)
+        return address
+
     def release(self, address: int) -> None:
         """Give an allocation back."""
         room = self._sizes.pop(address)
-        self.forbid(address, room)
+        if address in self._borrowed:
+            self._borrowed.discard(address)
+        else:
+            self.forbid(address, room)
         self._free.setdefault((address < self.half, room), []).append(address)
 
     def allow(self, address: int, size: int) -> None:
@@ -97,6 +108,17 @@ class Arena:
         """Whether a checked program may access these bytes (255 at most)."""
         limit = self.half if write else self.size
         return 0 <= address < limit and bool(self.memory[self.size + address] >= size)
+
+    def save(self) -> list[tuple[int, bytes]]:
+        """Everything that may have been written, for `restore`."""
+        spans = [(0, self._next[True]), (self.half, self._next[False])]
+        return [(start + base, bytes(self.memory[start + base:end + base])) for base in (0, self.size)
+                for start, end in spans if end > start]
+
+    def restore(self, saved: list[tuple[int, bytes]]) -> None:
+        """Memory as it was."""
+        for start, data in saved:
+            self.memory[start:start + len(data)] = data
 
     def bind(self) -> None:
         """Let the dialect's memory functions work here."""

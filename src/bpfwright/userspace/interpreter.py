@@ -10,6 +10,7 @@ from bpfwright.formats.isa.instructions import Instruction
 from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS, signed, swap
 from bpfwright.userspace.arena import FRAME, STACK_SIZE, Arena
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
+from bpfwright.userspace.counting import Counts, is_branch
 
 __all__ = ["END", "Interpreter"]
 
@@ -41,10 +42,14 @@ class Interpreter:
         self.probes = probes
         self.registers = [0] * 11
         self.frames: list[tuple[int, list[int]]] = []
+        self.outer: list[tuple[int, list[int]]] = []  # frames that callbacks interrupt, innermost first
+        self.nested = 0
         self.count = 0
         self.rounds: dict[int, int] = {}
         self.trace: Callable[[int, list[int]], None] | None = None
+        self.counts: Counts | None = None
         self.stack_top = 0
+        self._at = 0
         self._steps: list[Step | None] = [None] * len(code.slots)
 
     # running
@@ -56,6 +61,8 @@ class Interpreter:
         self.registers[10] = self.stack_top
         self.registers[1:1 + len(arguments)] = [a & _WORD for a in arguments]
         self.frames.clear()
+        self.outer.clear()
+        self.nested = 0
         self.rounds.clear()
         self.count = 0
         if self.checked:
@@ -69,6 +76,10 @@ class Interpreter:
             self.arena.memory[top - FRAME:top] = bytes(FRAME)
             self.arena.allow(top - FRAME, FRAME)
 
+    def resume(self, slot: int, budget: int = 1 << 32) -> int:
+        """Go on from a slot with registers and frames as they stand; r0."""
+        return self._go(slot, budget)
+
     def call(self, address: int, *arguments: int) -> int:
         """A helper calls back: run the function whose address a program passed, on a frame below the present one."""
         slot = address - FUNCTIONS
@@ -76,40 +87,57 @@ class Interpreter:
             raise Fault("call", slot, address)
         kept = list(self.registers)
         frames, self.frames = self.frames, []
+        outer, self.outer = self.outer, [(self._at + 1, kept[6:11]), *reversed(frames), *self.outer]
+        self.nested += 1
         registers = self.registers
         registers[1:6] = [a & _WORD for a in arguments] + [0] * (5 - len(arguments))
         registers[10] = kept[10] - FRAME
-        if registers[10] < self.stack_top - STACK_SIZE + FRAME:
-            raise Fault("depth", slot)
-        self._frame(registers[10])
         try:
+            if registers[10] < self.stack_top - STACK_SIZE + FRAME:
+                raise Fault("depth", slot)
+            self._frame(registers[10])
             return self._go(slot, 1 << 32)
         finally:
             if self.checked:
                 self.arena.forbid(registers[10] - FRAME, FRAME)
-            self.frames = frames
+            self.frames, self.outer = frames, outer
+            self.nested -= 1
             registers[:] = kept
 
     def _go(self, slot: int, budget: int) -> int:
         registers, steps, trace = self.registers, self._steps, self.trace
         count = self.count
+        counts = self.counts
         limit = count + budget
         at = slot
         try:
             while at >= 0:
                 if trace is not None:
                     self.count = count
+                    self._at = at
                     trace(at, registers)
                 step = steps[at] or self._made(at)
                 count += 1
                 if count > limit:
                     raise Fault("budget", at)
+                if counts is not None:
+                    at = self._counted(counts, at, step)
+                    continue
                 at = step(registers)
         except error:
             raise self._access_fault(at) from None
         finally:
             self.count = max(self.count, count)
         return registers[0]
+
+    def _counted(self, counts: Counts, at: int, step: Step) -> int:
+        following = step(self.registers)
+        counts.ran[at] += 1
+        instruction = self.code.slots[at]
+        assert instruction is not None
+        if following != at + instruction.slots and is_branch(instruction.opcode):
+            counts.taken[at] += 1
+        return following
 
     def _access_fault(self, slot: int) -> Fault:
         instruction = self.code.slots[slot]

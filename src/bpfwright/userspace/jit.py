@@ -31,19 +31,23 @@ MapAt = Callable[[int], str]
 
 def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
               helper: Callable[[int], str], probes: frozenset[int] = frozenset(), arena_bits: int = 30,
-              stores: dict[int, str] | None = None) -> str:
+              stores: dict[int, str] | None = None, stage: str = "", counters: int = 0) -> str:
     """The module's text. It defines `enter(ctx, sp, budget)` and `repeat(ctx, sp, budget, times)`.
 
     `helper` gives the native name of helper or (negative) kernel function numbers, empty for what Python answers;
     `arguments` how many words a native name takes. Whoever loads the module sets its word `arena`. Raises NotSupported
-    for what only the interpreter runs.
+    for what only the interpreter runs. With `stage` (`xdp`, `skb`) it defines `drive` too, the loop over packets.
+    `counters` is the address of two 64-bit words a slot: how often the straight run that begins there was entered, and
+    how often the branch there was taken; 0: nothing is counted.
     """
-    return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}).text()
+    return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}, stage,
+                   counters).text()
 
 
 class _Module:
     def __init__(self, code: Code, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
-                 helper: Callable[[int], str], probes: frozenset[int], arena_bits: int, stores: dict[int, str]) -> None:
+                 helper: Callable[[int], str], probes: frozenset[int], arena_bits: int, stores: dict[int, str],
+                 stage: str, counters: int) -> None:
         self.code = code
         self.checked = checked
         self.map_at = map_at
@@ -52,6 +56,8 @@ class _Module:
         self.probes = probes
         self.arena_bits = arena_bits
         self.stores = stores
+        self.stage = stage
+        self.counters = counters
         self.declared: dict[str, int] = {}
         self.dispatched: dict[str, tuple[str, int]] = {}
         self.total = 0
@@ -60,6 +66,9 @@ class _Module:
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.code.starts]
         parts = [_WORDS, *functions, self._indirect(), _BUILT_IN, _CALLX if self.by_register else ""]
+        if self.stage:
+            parts.append(_DRIVE.format(stage=self.stage, FAULT=P.FAULT))
+            self.declared |= {f"{self.stage}_lay_out": 3, f"{self.stage}_collect": 2}
         parts += [self._dispatch(name, operation, count) for name, (operation, count) in self.dispatched.items()]
         parts += [f"declare i64 @{name}({', '.join(['i64'] * count)})" for name, count in self.declared.items()]
         return "\n".join(parts)
@@ -138,6 +147,7 @@ class _Function:
                 if self.lines and not self.lines[-1].lstrip().startswith(("br ", "ret ", "unreachable")):
                     self.out(f"br label %L{slot}")
                 self.lines.append(f"L{slot}:")
+                self._tally(slot, 0)
                 if self.module.checked and slot in heads:
                     self._spend(slot)
             instruction = self.code.slots[slot]
@@ -267,6 +277,15 @@ class _Function:
         self.lines.append(f"{bad}:")
         self._fault(kind, slot, address)
         self.lines.append(f"{fine}:")
+
+    def _tally(self, slot: int, which: int) -> None:
+        """Count, where the module counts."""
+        if self.module.counters:
+            place, old, new = self.fresh(), self.fresh(), self.fresh()
+            self.out(f"{place} = getelementptr i8, ptr %base, i64 {self.module.counters + 16 * slot + 8 * which}")
+            self.out(f"{old} = load i64, ptr {place}")
+            self.out(f"{new} = add i64 {old}, 1")
+            self.out(f"store i64 {new}, ptr {place}")
 
     def _spend(self, slot: int) -> None:
         """At the head of a loop: one round of the budget."""
@@ -409,13 +428,21 @@ class _Function:
         self._fork(test, slot, i)
 
     def _fork(self, test: str, slot: int, i: Instruction) -> None:
-        then = slot + i.slots
+        then, to = slot + i.slots, f"L{self.code.target(slot)}"
+        if self.module.counters:
+            taken, on = f"taken{slot}", f"not{slot}"
+            self.out(f"br i1 {test}, label %{taken}, label %{on}")
+            self.lines.append(f"{taken}:")
+            self._tally(slot, 1)
+            self.out(f"br label %{to}")
+            self.lines.append(f"{on}:")
+            test, to = "false", taken
         if then >= len(self.code.slots) or self.code.slots[then] is None:
-            self.out(f"br i1 {test}, label %L{self.code.target(slot)}, label %end{slot}")
+            self.out(f"br i1 {test}, label %{to}, label %end{slot}")
             self.lines.append(f"end{slot}:")
             self._fault(_NONSENSE, slot)
             return
-        self.out(f"br i1 {test}, label %L{self.code.target(slot)}, label %L{then}")
+        self.out(f"br i1 {test}, label %{to}, label %L{then}")
 
     def _may_goto(self, slot: int, i: Instruction) -> None:
         self.counts_rounds = True
@@ -627,6 +654,59 @@ local:
 helper:
   %h = call i64 @python(i64 %to, i64 %slot, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp)
   ret i64 %h
+}}"""
+
+_DRIVE = """
+define i64 @drive(i64 %table, i64 %count, i64 %ctx, i64 %sp, i64 %budget, i64 %results, i64 %out) {{
+entry:
+  %base = load ptr, ptr @arena, !invariant.load !0
+  %where = getelementptr i8, ptr %base, i64 {FAULT}
+  %keeps = icmp ne i64 %out, 0
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%next, %on]
+  %to = phi i64 [%out, %entry], [%after, %on]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %body, label %done
+body:
+  %row = shl i64 %i, 3
+  %entry_at = add i64 %table, %row
+  %place = getelementptr i8, ptr %base, i64 %entry_at
+  %source32 = load i32, ptr %place, align 1
+  %size_at = getelementptr i8, ptr %place, i64 4
+  %size32 = load i32, ptr %size_at, align 1
+  %source = zext i32 %source32 to i64
+  %size = zext i32 %size32 to i64
+  %cell = shl i64 %i, 2
+  %result_at = add i64 %results, %cell
+  %result = getelementptr i8, ptr %base, i64 %result_at
+  %runs = icmp ne i64 %size, 0
+  call i64 @{stage}_lay_out(i64 %ctx, i64 %source, i64 %size)
+  br i1 %runs, label %run, label %skip
+run:
+  store i64 %budget, ptr @budget
+  %r = call i64 @f0(i64 %ctx, i64 0, i64 0, i64 0, i64 0, i64 %sp)
+  %r32 = trunc i64 %r to i32
+  store i32 %r32, ptr %result, align 1
+  %kind = load i32, ptr %where
+  %bad = icmp ne i32 %kind, 0
+  br i1 %bad, label %done, label %fine
+skip:
+  store i32 -1, ptr %result, align 1
+  br label %fine
+fine:
+  br i1 %keeps, label %keep, label %lose
+keep:
+  %behind = call i64 @{stage}_collect(i64 %ctx, i64 %to)
+  br label %on
+lose:
+  br label %on
+on:
+  %after = phi i64 [%behind, %keep], [0, %lose]
+  %next = add i64 %i, 1
+  br label %head
+done:
+  ret i64 %i
 }}"""
 
 _WORDS = """@arena = dso_local global ptr null, align 8

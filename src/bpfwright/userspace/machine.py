@@ -12,7 +12,7 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
-from bpfwright.spec.page import CPU, PID_TGID, RANDOM, UID_GID
+from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.map import UserMap
@@ -63,12 +63,12 @@ class Userspace(World, Unattached):
     resolved against (bytes or a Btf); without it every type is what the object itself says. `budget` ends runs that
     were not verified after so many instructions (in native code: rounds of loops). `engine` is `interpreter`, `jit`, or
     `auto`: short runs are interpreted, long ones compiled. `checks`: `auto` checks each access of programs that the
-    verifier does not accept, `always` those of all.
+    verifier does not accept, `always` those of all. `counts` keeps how often each instruction ran.
     """
 
     def __init__(self, *, seed: int = 0, cpus: int = 2, memory_bytes: int = 1 << 30,
                  kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto",
-                 checks: str = "auto") -> None:
+                 checks: str = "auto", counts: bool = False) -> None:
         if checks not in ("auto", "always"):
             raise UsageError(f"checks={checks!r} means nothing", cure='Choose "auto" or "always".')
         self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf"))
@@ -81,12 +81,12 @@ class Userspace(World, Unattached):
         self.budget = budget
         self.engine = engine
         self.checks = checks
+        self.counts = counts
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
         World.__init__(self)
         self._next = 1
         self._closed = False
-        self._unverified_trust = False
         self._library: NativeCode | None = None
         self.set_word(RANDOM, seed)
         self.set_word(PID_TGID, 1 << 32 | 1)
@@ -108,6 +108,13 @@ class Userspace(World, Unattached):
         if not 0 <= number < self.arena.cpus:
             raise UsageError(f"this machine has no CPU {number}", why=f"it has {self.arena.cpus}")
         pack_into("<I", self.arena.memory, CPU, number)
+
+    def begin(self, cpu: int, spec: ProgramSpec) -> None:
+        """A run of a program begins on this CPU."""
+        self.set_cpu(cpu)
+        for word, value in ((TAIL_CALLS, 0), (PROGRAM, spec.type), (ATTACH_TYPE, spec.expected_attach_type),
+                            (REDIRECT, 0)):
+            self.set_word(word, value)
 
     # loading
 
@@ -140,8 +147,7 @@ class Userspace(World, Unattached):
 
     def load_code(self, insns: bytes, *, helpers: Mapping[int, Callable[..., int]] | None = None) -> UserProgram:
         """Take in plain bytecode, which refers to nothing. `helpers` answer its calls besides the machine's own."""
-        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, verified=False,
-                           probes=frozenset(), helpers=helpers)
+        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, helpers=helpers)
         made.fd = self._number(made)
         return made
 
@@ -198,13 +204,20 @@ class Userspace(World, Unattached):
                     references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
         linked = link(program.function, functions, resolved, references)
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
-        made = UserProgram(self, program, code, 0, verified=self._trusted(spec, program), probes=frozenset())
+        made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program))
         made.fd = self._number(made)
         return made
 
-    def _trusted(self, spec: ObjectSpec, program: ProgramSpec) -> bool:
-        """Whether the program may run unchecked."""
-        return self.checks == "auto" and self._unverified_trust
+    def _judged(self, spec: ObjectSpec, program: ProgramSpec) -> tuple[bool, frozenset[int]]:
+        """Whether the program may run unchecked, and which of its loads may find nothing."""
+        from bpfwright.userspace.verifier import verify
+        from bpfwright.userspace.verifier.kinds import BASE, BTF
+        try:
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf)
+        except NotSupported:
+            return False, frozenset()
+        probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)
+        return verdict.accepted and self.checks == "auto", probes
 
     def _relocated(self, spec: ObjectSpec, function: Function) -> bytes:
         if not function.core_relocations:

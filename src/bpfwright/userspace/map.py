@@ -36,8 +36,8 @@ class UserMap:
     """
 
     __slots__ = ("_arena", "_busy", "_closed", "_file", "_inside", "_library", "_operations", "_scratch", "_store",
-                 "_things", "address", "blanks", "fd", "frozen", "holders", "key_size", "per_cpu", "spec", "value_size",
-                 "value_stride")
+                 "_things", "address", "blanks", "fd", "frozen", "holders", "key_size", "per_cpu", "room", "spec",
+                 "value_size", "value_stride")
 
     def __init__(self, arena: Arena, spec: MapSpec, number: int, things: dict[int, Any] | None = None,
                  library: Callable[[], NativeCode] | None = None) -> None:
@@ -59,7 +59,7 @@ class UserMap:
         self.per_cpu = spec.type in _PER_CPU
         self.value_stride = (spec.value_size + 7) & ~7 if self.per_cpu else spec.value_size
         self.value_size = self.value_stride * arena.cpus if self.per_cpu else spec.value_size
-        room = self._store.room(spec.key_size, spec.value_size, spec.max_entries, arena.cpus, spec.flags)
+        self.room = room = self._store.room(spec.key_size, spec.value_size, spec.max_entries, arena.cpus, spec.flags)
         own = bool(getattr(self._store, "PRIVATE", False))
         self.address = arena.allocate(BODY + room, align=4096 if spec.type == _RING else 64, owned=False,
                                       writable=not spec.frozen)

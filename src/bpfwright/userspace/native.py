@@ -7,6 +7,7 @@ from bpfwright import _cache, _llvm
 from bpfwright._native import NativeCode, address_of, callback, load_native
 from bpfwright._typing import TYPE_CHECKING
 from bpfwright.errors import Fault
+from bpfwright.hooks.running.traffic import KINDS as KINDS_DRIVEN
 from bpfwright.maps.stores import FILES
 from bpfwright.spec.page import FAULT, FAULT_ADDRESS, STACK_TOP
 from bpfwright.userspace import kernel_functions
@@ -43,7 +44,8 @@ class NativeProgram:
 
         text = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
                          arguments=_arguments, helper=native_name, probes=program.probes,
-                         arena_bits=machine.arena.bits, stores=FILES)
+                         arena_bits=machine.arena.bits, stores=FILES, stage=KINDS_DRIVEN.get(program.spec.type, ""),
+                         counters=program.counts.address if program.counts is not None else 0)
         self._problem: BaseException | None = None
         self._keep: list[object] = []
         self._top = 0
@@ -55,6 +57,7 @@ class NativeProgram:
         self._code: NativeCode = load_native(_compiled(text), symbols)
         self._code.set_word("arena", address_of(machine.arena.memory))
         self._repeat = self._code.words("repeat", 4)
+        self._drive = self._code.words("drive", 7) if program.spec.type in KINDS_DRIVEN else None
         self._enter_with = self._code.words("enter_with", 4)
 
     @property
@@ -69,6 +72,12 @@ class NativeProgram:
     def call(self, first: int, second: int, budget: int, cpu: int = 0) -> int:
         """Run it once on two words; r0. Raises Fault."""
         return self._run(cpu, lambda top: self._enter_with(first, second, top, budget))
+
+    def drive(self, context: int, budget: int, table: int, count: int, results: int, out: int) -> int:
+        """Run it on each packet of a table of (address, bytes); see captures. Raises Fault."""
+        drive = self._drive
+        assert drive is not None
+        return self._run(0, lambda top: drive(table, count, context, top, budget, results, out))
 
     def _run(self, cpu: int, run: object) -> int:
         arena = self._program.machine.arena

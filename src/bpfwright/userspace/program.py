@@ -1,12 +1,16 @@
 """A program loaded in the userspace machine: relocated code, and its runs by one of the engines."""
 from __future__ import annotations
 
+from struct import unpack_from
+
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
 from bpfwright.errors import Fault, NotSupported
+from bpfwright.spec.memory import store32
 from bpfwright.spec.objects import ProgramSpec
-from bpfwright.spec.page import ATTACH_TYPE, PROGRAM, REDIRECT, TAIL_CALLS
+from bpfwright.spec.page import TAIL_CALLS
 from bpfwright.userspace.calls import body_of
 from bpfwright.userspace.code import FUNCTIONS, Code
+from bpfwright.userspace.counting import Counts
 from bpfwright.userspace.interpreter import Interpreter
 from bpfwright.userspace.records import note_redirect
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "UserProgram"]
 
+_OF_KERNEL_OBJECTS = frozenset((17, 26, 28, 29))  # bpf_prog_type: raw tracepoints, tracing, extensions, LSM
 _WORTH_COMPILING = 100  # runs; compiling takes tens of milliseconds, interpreting a run some hundredths
 _TAIL_CALL, _MOST_TAIL_CALLS, _PROG_ARRAY_MISS = 12, 33, -2 & (1 << 64) - 1
 
@@ -35,20 +40,34 @@ class Run:
 class UserProgram:
     """See spec.machine.LoadedProgram; `fd` is the machine's number for it."""
 
-    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *, verified: bool,
-                 probes: frozenset[int], helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
+    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *,
+                 judge: Callable[[], tuple[bool, frozenset[int]]] | None = None,
+                 helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
         self.machine = machine
         self.spec = spec
         self.code = code
         self.fd = number
-        self.verified = verified
+        self.verified = False
+        self._judge = judge
         self.stage: Any = None
         self.runs = 0
         self.run_time_ns = 0
-        self.probes = probes
+        self.probes: frozenset[int] = frozenset()
         self.helpers = dict(helpers or {})
-        self.interpreter = Interpreter(code, machine.arena, self, checked=not verified, probes=probes)
+        if spec.type in _OF_KERNEL_OBJECTS:
+            self.judge()
+        self.interpreter = Interpreter(code, machine.arena, self, probes=self.probes)
         self._native: NativeProgram | None = None
+        self.counts: Counts | None = None
+        if machine.counts:
+            self.counts = self.interpreter.counts = Counts(machine.arena, code)
+
+    def judge(self) -> None:
+        """Ask the verifier, once: native code of what it accepts runs unchecked, and loads of kernel objects where
+        nothing is give 0. The interpreter always checks: that costs it little."""
+        if self._judge is not None:
+            judge, self._judge = self._judge, None
+            self.verified, self.probes = judge()
 
     @property
     def id(self) -> int:
@@ -86,6 +105,35 @@ class UserProgram:
         return self._guarded(stage, cpu, lambda: self.interpreter.run(0, (stage.context,), cpu=cpu,
                                                                       budget=self.machine.budget))
 
+    def walk(self, state: int, table: int, most: int) -> int:
+        """The next packets of a capture in memory; see hooks.running.traffic.capture_walk."""
+        if self.machine.engine == "interpreter":
+            from bpfwright.hooks.running.traffic import capture_walk
+            return int(capture_walk(state, table, most))
+        return self.machine.library().words("capture_walk", 3)(state, table, most)
+
+    def drive(self, stage: Any, kind: str, table: int, count: int, results: int, out: int) -> int:
+        """Run it on every packet of a table of (address, bytes); ns that it took. See captures. Raises Fault."""
+        from bpfwright._host import now_ns
+        machine = self.machine
+        native = self.native() if machine.engine != "interpreter" else None
+        before = now_ns()
+        if native is not None:
+            self._guarded(stage, 0, lambda: native.drive(stage.context, machine.budget, table, count, results, out))
+        else:
+            self._drive_interpreted(stage, kind, table, count, results, out)
+        return now_ns() - before
+
+    def _drive_interpreted(self, stage: Any, kind: str, table: int, count: int, results: int, out: int) -> None:
+        from bpfwright.hooks.running import traffic
+        lay_out, collect = getattr(traffic, f"{kind}_lay_out"), getattr(traffic, f"{kind}_collect")
+        for index in range(count):
+            source, size = unpack_from("<II", self.machine.arena.memory, table + 8 * index)
+            lay_out(stage.context, source, size)
+            store32(results + 4 * index, self.run(stage) if size else 0xFFFFFFFF)
+            if out:
+                out = collect(stage.context, out)
+
     def call(self, *words: int, cpu: int = 0) -> int:
         """Run it on plain words (r1, r2); r0. Nothing is laid out. Raises Fault."""
         machine = self.machine
@@ -114,6 +162,7 @@ class UserProgram:
         """The program as native code; None for what only the interpreter runs."""
         if self._native is None:
             from bpfwright.userspace.native import NativeProgram
+            self.judge()
             try:
                 self._native = NativeProgram(self)
             except NotSupported:
@@ -124,11 +173,7 @@ class UserProgram:
 
     def _guarded(self, stage: Any, cpu: int, run: Callable[[], int]) -> int:
         machine = self.machine
-        machine.set_cpu(cpu)
-        machine.set_word(TAIL_CALLS, 0)
-        machine.set_word(PROGRAM, self.spec.type)
-        machine.set_word(ATTACH_TYPE, self.spec.expected_attach_type)
-        machine.set_word(REDIRECT, 0)
+        machine.begin(cpu, self.spec)
         self.stage = stage
         try:
             return run()
@@ -149,6 +194,9 @@ class UserProgram:
         if self._native is not None:
             self._native.close()
             self._native = None
+        if self.counts is not None:
+            self.counts.close()
+            self.counts = self.interpreter.counts = None
         self.machine.forget(self)
 
     # what the interpreter asks

@@ -54,6 +54,8 @@ def functions() -> dict[str, Callable[..., Any]]:
         found[f"helper_{number}"] = function
     from bpfwright.userspace import kernel_functions
     from bpfwright.helpers.bodies.packets import packet_load
+    from bpfwright.hooks.running import traffic
+    found |= {name: getattr(traffic, name) for name in traffic.__all__ if name.islower()}
     return found | kernel_functions.functions() | {"packet_load": packet_load}
 
 

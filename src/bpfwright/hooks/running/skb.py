@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from struct import Struct, pack_into
 
+from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.hooks.running._stage import Memory
 
@@ -72,6 +73,11 @@ class Stage:
         if to[0] & 1:
             return _MULTICAST  # also what is for all: the loopback interface has no address for that
         return _OTHER_HOST if any(to) else _HOST
+
+    def bounds(self, memory: Any) -> tuple[int, int]:
+        """The packet's first byte and the one behind its last."""
+        data, end = _BOUNDS.unpack_from(memory, self.context + _DATA)
+        return data, end
 
     def leave(self) -> tuple[bytes, bytes]:
         memory, at = self._arena.memory, self.context

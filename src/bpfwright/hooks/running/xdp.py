@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from struct import Struct
 
+from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.hooks.running._stage import Memory
 
@@ -50,6 +51,11 @@ class Stage:
         data, end, meta = _MD.unpack_from(self._arena.memory, self.context)[:3]
         self._arena.forbid(self._buffer, self._room)
         self._arena.allow(min(data, meta), end - min(data, meta))
+
+    def bounds(self, memory: Any) -> tuple[int, int]:
+        """The packet's first byte and the one behind its last."""
+        data, end = _BOUNDS.unpack_from(memory, self.context)
+        return data, end
 
     def leave(self) -> tuple[bytes, bytes]:
         memory = self._arena.memory

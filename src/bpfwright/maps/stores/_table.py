@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfwright.maps.stores._header import BODY, COUNT, ENOENT, KEY_SIZE, MAX_ENTRIES, OWN, STRIDE
 from bpfwright.spec.hashing import USED, hash_of
-from bpfwright.spec.memory import copy, load32, load64, store32
+from bpfwright.spec.memory import copy, load8, load32, store32
 from bpfwright.spec.shadow import grant
 from bpfwright.types import i64, u32, u64
 
@@ -45,28 +45,29 @@ def lay_out(m: u64, value_room: u64) -> None:
     store32(m + STRIDE, value_at + ((value_room + 7) & 0xFFFFFFF8))
 
 
-def _ends_alike(a: u64, b: u64, size: u64) -> bool:
-    """Whether the last one to eight bytes are the same."""
-    return (load64(a) ^ load64(b)) << (8 * (8 - size) & 63) & 0xFFFFFFFFFFFFFFFF == 0
+def same(a: u64, b: u64, size: u32) -> bool:
+    """Whether two keys are equal: word by word, for most are short and just written (see hash_of)."""
+    left: u64 = size
+    at: u64 = 0
+    while left >= 4:
+        if load32(a + at) != load32(b + at):
+            return False
+        at = at + 4
+        left = left - 4
+    while left != 0:
+        if load8(a + at) != load8(b + at):
+            return False
+        at = at + 1
+        left = left - 1
+    return True
 
 
 def find(m: u64, key: u64, size: u32, code: u32) -> u64:
     """The entry of a key, or 0."""
     entry: u64 = load32(m + BODY + 4 * (code & load32(m + MASK)))
     while entry != 0:
-        if (load32(entry + HASH) & _CODE) == code:
-            if size == 4:
-                if load32(entry + KEY) == load32(key):
-                    return entry
-            elif size == 8:
-                if load64(entry + KEY) == load64(key):
-                    return entry
-            else:
-                at: u64 = 8
-                while at < size and load64(entry + KEY + at - 8) == load64(key + at - 8):
-                    at = at + 8
-                if at >= size and _ends_alike(entry + KEY + at - 8, key + at - 8, size - (at - 8)):
-                    return entry
+        if (load32(entry + HASH) & _CODE) == code and same(entry + KEY, key, size):
+            return entry
         entry = load32(entry + _NEXT)
     return 0
 

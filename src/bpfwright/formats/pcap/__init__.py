@@ -1,0 +1,7 @@
+"""Captures of packets: pcap and pcapng, read and written."""
+from __future__ import annotations
+
+from bpfwright.formats.pcap.reader import Capture, Record, read_capture
+from bpfwright.formats.pcap.writer import write_capture
+
+__all__ = ["Capture", "Record", "read_capture", "write_capture"]
