@@ -269,7 +269,7 @@ class Userspace(World, Unattached):
         if name is None:
             raise NotSupported(f"programs of type {kind} (bpf_prog_type) have no test run in the userspace machine")
         module = import_module(f"bpfwright.hooks.running.{name}")
-        return module.Stage(self.arena, data, context, **({"network": True} if kind == 8 else {}))
+        return module.Stage(self.arena, data, context, kind)
 
     def close(self) -> None:
         """Give all memory back."""

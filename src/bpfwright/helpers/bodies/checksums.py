@@ -3,7 +3,7 @@ at the low end."""
 from __future__ import annotations
 
 from bpfwright.helpers.bodies.packets import DATA, DATA_END
-from bpfwright.spec.memory import load16, load32, store16
+from bpfwright.spec.memory import load8, load16, load32, store16
 from bpfwright.types import i64, u64
 
 __all__ = ["diff", "replace_in_network_header", "replace_in_transport_header"]
@@ -25,19 +25,20 @@ def _fold(value: u64) -> u64:
 
 
 def _sum(at: u64, size: u64, start: u64) -> u64:
-    """csum_partial() over words of 32 bits."""
+    """csum_partial() over words of 32 bits and what is left."""
     total: u64 = start
     for index in range(size >> 2):
         total = _add(total, load32(at + 4 * index))
-    return total
+    tail: u64 = 0
+    for index in range(size & 3):
+        tail = tail | load8(at + (size & 0xFFFFFFFC) + index) << (8 * index)
+    return _add(total, tail)
 
 
 def diff(old: u64, old_size: u64, new: u64, new_size: u64, seed: u64) -> i64:
-    """What a checksum changes by when bytes are replaced, from a seed on; folded, as every kernel since 6.13 gives
-    it."""
+    """What a checksum changes by when bytes are replaced, from a seed on; folded, and of any size, as
+    kernels since 6.13 have it."""
     before, after = old_size & _MASK, new_size & _MASK
-    if (before | after) & 3 != 0:
-        return _EINVAL
     total: u64 = seed & _MASK
     if before != 0 and after != 0:
         total = _add(_sum(new, after, total), _sum(old, before, 0) ^ _MASK)

@@ -190,11 +190,11 @@ def adjust_room(ctx: u64, delta: u64, mode: u64, flags: u64) -> i64:
     if shrinks:
         size = 0x100000000 - change
     known = load32(ctx + _PROTOCOL)
-    if flags & 0xFFFFFFFFFFFF0000 != 0 or flags & 0xFE00 != 0 or mode & _HALF > 1:
+    if flags & 0xFFFFFFFFFFFF0000 != 0 or flags & 0xFE00 != 0:
         return _EINVAL
     if size > 0xFFF:
         return _EFAULT
-    if known != _IP and known != _IPV6:
+    if mode & _HALF > 1 or (known != _IP and known != _IPV6):
         return _ENOTSUPP
     front = _mac_size(ctx)
     network: u64 = _IP_SIZE

@@ -2,14 +2,36 @@
 from __future__ import annotations
 
 from bpfwright.spec.memory import copy, fill, load8, load64, store8, store64
-from bpfwright.spec.page import ATTACH_TYPE, SHADOW
+from bpfwright.spec.page import ATTACH_TYPE, PAGE, SHADOW
 from bpfwright.spec.shadow import readable
 from bpfwright.types import i64, u64
 
-__all__ = ["function_argument", "function_arguments", "function_result", "probe_read", "probe_read_text", "strncmp"]
+__all__ = ["function_argument", "function_arguments", "function_result", "probe_kernel",
+           "probe_kernel_text", "probe_read", "probe_read_text", "strncmp"]
 
-_EFAULT, _EINVAL, _EOPNOTSUPP = -14, -22, -95
+_EFAULT, _EINVAL, _ERANGE, _EOPNOTSUPP = -14, -22, -34, -95
 _FEXIT, _MODIFY_RETURN = 25, 26  # bpf_attach_type
+
+
+def _failure(address: u64) -> i64:
+    """What the kernel says of an address that it does not read as its own: -ERANGE of user space's."""
+    if address >= 0xFFFF800000000000 or PAGE <= address < load64(SHADOW):
+        return _EFAULT
+    return _ERANGE
+
+
+def probe_kernel(to: u64, size: u64, source: u64) -> i64:
+    code = probe_read(to, size, source)
+    if code < 0:
+        return _failure(source)
+    return code
+
+
+def probe_kernel_text(to: u64, size: u64, source: u64) -> i64:
+    code = probe_read_text(to, size, source)
+    if code < 0:
+        return _failure(source)
+    return code
 
 
 def probe_read(to: u64, size: u64, source: u64) -> i64:

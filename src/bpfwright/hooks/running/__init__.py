@@ -1,7 +1,7 @@
 """How the userspace machine runs a program of each hook: its context laid out in the machine's memory, one file each.
 
-A file has `TYPES` (numbers of bpf_prog_type) and `enter(arena, data, context) -> Entered`, which lays out packet and
-context as the kernel's BPF_PROG_TEST_RUN does, and says what stands there afterwards.
+A file has `TYPES` (numbers of bpf_prog_type) and a class `Stage(arena, data, context, type)`, which lays out packet
+and context as the kernel's BPF_PROG_TEST_RUN does, and says what stands there afterwards (_stage.py).
 """
 from __future__ import annotations
 

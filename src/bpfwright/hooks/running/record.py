@@ -13,7 +13,7 @@ class Stage:
 
     __slots__ = ("_arena", "_given", "context")
 
-    def __init__(self, arena: Memory, data: bytes, context: bytes) -> None:
+    def __init__(self, arena: Memory, data: bytes, context: bytes, kind: int) -> None:
         self._arena = arena
         self._given = context or data
         self.context = arena.allocate(max(len(self._given), 8), writable=False)

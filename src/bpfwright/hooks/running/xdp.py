@@ -22,7 +22,7 @@ class Stage:
 
     __slots__ = ("_arena", "_buffer", "_data", "_given", "_meta", "_room", "context")
 
-    def __init__(self, arena: Memory, data: bytes, context: bytes) -> None:
+    def __init__(self, arena: Memory, data: bytes, context: bytes, kind: int) -> None:
         if len(data) < _SHORTEST:
             raise UsageError("a packet has at least the 14 bytes of its Ethernet header", why=f"{len(data)} bytes")
         self._arena = arena
