@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserObject", "Userspace"]
 
+_PATIENCE = 50_000  # instructions walked, about a second: what takes longer to verify runs checked
 _PROG_ARRAY, _OF_MAPS = 3, (12, 13)
 
 
@@ -210,10 +211,10 @@ class Userspace(World, Unattached):
 
     def _judged(self, spec: ObjectSpec, program: ProgramSpec) -> tuple[bool, frozenset[int]]:
         """Whether the program may run unchecked, and which of its loads may find nothing."""
-        from bpfwright.userspace.verifier import verify
+        from bpfwright.userspace.verifier import Profile, verify
         from bpfwright.userspace.verifier.kinds import BASE, BTF
         try:
-            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf)
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf, profile=Profile(limit=_PATIENCE))
         except NotSupported:
             return False, frozenset()
         probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)
