@@ -46,8 +46,9 @@ def _deterministic(spec: ObjectSpec) -> bool:
     return True
 
 
-def _packet(rng: Random) -> bytes:
-    size = rng.choice((15, 16, 20, 34, 42, 54, 60, 64, 100, 128, rng.randrange(15, 256)))
+def _packet(rng: Random, kind: str) -> bytes:
+    least = 14 if kind == "xdp" else 54  # the kernel's test run of a socket buffer wants room for an IP header
+    size = max(least, rng.choice((15, 16, 20, 34, 42, 54, 60, 64, 100, 128, rng.randrange(15, 256))))
     head = bytes(12) + rng.choice((b"\x08\0", b"\x86\xdd", b"\x08\x06"))
     return (head + bytes(rng.choice((0, 1, 4, 6, 17, 69, 255, rng.randrange(256))) for _ in range(size)))[:size]
 
@@ -139,7 +140,7 @@ def run(count: int, inputs: int, seed: int, quiet: bool = False) -> Tally:
                 tally.refused[str(error)[:100]] = tally.refused.get(str(error)[:100], 0) + 1
                 continue
             try:
-                one(spec, [_packet(rng) for _ in range(inputs)], kernel, tally)
+                one(spec, [_packet(rng, kind) for _ in range(inputs)], kernel, tally)
             except BpfwrightError as error:
                 tally.unsupported[error.args[0][:70]] = tally.unsupported.get(error.args[0][:70], 0) + 1
             tally.programs += 1
