@@ -27,6 +27,7 @@ _ACTIONS = {
     4: {-1: "UNSPEC", 0: "OK", 2: "SHOT", 7: "REDIRECT"}, 8: {0: "DROP", 1: "PASS"},
 }
 _LOST = {6: {0, 1}, 3: {2, 4}, 4: {2}, 8: {0}, 1: {0}}
+_HEADLESS = (1, 8)  # bpf_prog_type: socket filters and cgroup programs see no Ethernet header
 _SHORT = -1 << 31
 
 
@@ -127,7 +128,9 @@ def _in_kernel(program: Any, data: bytes, keep: bool) -> tuple[list[int], list[b
         result = program.test_run(packet)
         value = result.value
         actions.append(value - (1 << 32) if value >> 31 else value)
-        packets.append(result.data if keep else b"")
+        # Of the Ethernet header that sockets and cgroups do not see, the kernel leaves zeros.
+        hidden = 14 if program.spec.type in _HEADLESS else 0
+        packets.append(packet[:hidden] + result.data[hidden:] if keep else b"")
         ns += result.duration_ns
     return actions, packets, ns
 

@@ -59,7 +59,13 @@ def functions() -> dict[str, Callable[..., Any]]:
     return found | kernel_functions.functions() | {"packet_load": packet_load}
 
 
+_library = b""
+
+
 def native_library() -> bytes:
     """The native object of all of them; compiled once a version, then out of the cache."""
-    from bpfwright.lang.native import library
-    return library(functions())
+    global _library
+    if not _library:
+        from bpfwright.lang.native import library
+        _library = library(functions())
+    return _library

@@ -14,7 +14,7 @@ _SIZE, _PRIVATE = 192, 192
 _LEN, _PKT_TYPE, _PROTOCOL, _IFINDEX, _DATA, _DATA_END, _DATA_META, _WIRE_LEN = 0, 4, 16, 40, 76, 80, 140, 160
 _GIVEN = ((8, 12), (32, 44), (48, 68), (152, 168), (176, 192))
 """What of a context is taken and given back: mark, priority, interfaces, cb, times and lengths."""
-_BOUNDS = Struct("<IIII")  # buffer, its end, MAC header, network header: helpers/bodies/packets.py
+_BOUNDS = Struct("<IIIII")  # buffer, its end, MAC header, network header (helpers/bodies/packets.py), bytes skipped
 _HEADROOM, _TAILROOM, _ETHERNET = 256, 2048, 14
 _SCHEDULING = (3, 4)  # these see the Ethernet header
 _LOOPBACK, _LONGEST_802_3, _802_2 = 1, 0x600, 4
@@ -57,7 +57,8 @@ class Stage:
         for offset, usual in ((_IFINDEX, _LOOPBACK), (_WIRE_LEN, end - start)):
             if not any(memory[at + offset:at + offset + 4]):
                 pack_into("<I", memory, at + offset, usual)
-        _BOUNDS.pack_into(memory, at + _PRIVATE, self._buffer, self._buffer + self._room, first, first + _ETHERNET)
+        _BOUNDS.pack_into(memory, at + _PRIVATE, self._buffer, self._buffer + self._room, first, first + _ETHERNET,
+                          self._skipped)
         self._arena.forbid(self._buffer, self._room)
         self._arena.allow(start, end - start)
 
