@@ -215,8 +215,8 @@ class Userspace(World, Unattached):
         return made
 
     def _judged(self, spec: ObjectSpec, program: ProgramSpec, relocated: frozenset[int]) -> tuple[bool, frozenset[int]]:
-        """Whether the program may run unchecked, and which of its loads may find nothing. Without a kernel's types these
-        are the loads by CO-RE, as far as can be told."""
+        """Whether the program may run unchecked, and which of its loads may find nothing: where no kernel's types are
+        known, those by CO-RE."""
         from bpfwright.userspace.verifier import verify
         from bpfwright.userspace.verifier.kinds import BASE, BTF
         try:
