@@ -40,15 +40,16 @@ class Seen(NamedTuple):
 
 
 def asm(text: str) -> tuple[bytes, tuple[Relocation, ...]]:
-    """Bytecode; `MAP %r1, name` loads a map."""
+    """Bytecode; `MAP %r1, name` loads a map, `DATA %r1, name` the address of its values."""
     relocations, lines, at = [], [], 0
     for raw in text.splitlines():
         line = raw.strip()
         if not line:
             continue
-        if line.startswith("MAP "):
-            register, _, name = line[4:].partition(", ")
-            relocations.append(Relocation(at, "map", name))
+        if line.startswith(("MAP ", "DATA ")):
+            kind, _, rest = line.partition(" ")
+            register, _, name = rest.partition(", ")
+            relocations.append(Relocation(at, kind.lower(), name))
             line = f"lddw {register}, 0"
         at += 0 if re.fullmatch(r"\w+:", line) else 2 if line.startswith("lddw") else 1
         lines.append(line)

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import pytest
 
+from bpfwright.errors import VerifierError
 from bpfwright.headers import TCP, UDP, Ethernet, IPv4, IPv6
+from bpfwright.spec.objects import MapSpec
 from tests.userspace.machines import CGROUP, FILTER, TC, XDP, everywhere, program
 
 pytestmark = [pytest.mark.userspace, pytest.mark.kernel]
@@ -178,3 +180,101 @@ PLAIN_CASES = {
 def test_plain(name: str) -> None:
     seen = everywhere(program(XDP, PLAIN_CASES[name], value="2"), FOUR)
     assert seen["interpreter"].out == seen["kernel"].out and seen["jit"] == seen["interpreter"]
+
+
+def constant(text: bytes) -> MapSpec:
+    """Text that programs only read."""
+    return MapSpec("text", 2, 4, 64, 1, 1 << 7, contents=text.ljust(64, b"\0"), frozen=True)
+
+
+FORMS: list[tuple[bytes, tuple[int, ...]]] = [
+    (b"plain", ()), (b"%d %u", (-5, 1 << 33)), (b"%x %X %#x", (0xABCDEF, 0xABCDEF, 5)), (b"%ld|%lu", (-7, 1 << 63)),
+    (b"%lld %llu %llx", (-1, 1 << 40, 1 << 44)), (b"%5d|%-5d|%05d", (42, 42, 42)), (b"100%%", ()),
+    (b"%hhd %hd", (0x181, 0x18000)), (b"%i", (-3,)), (b"%d", ()), (b"%d %d", (1,)), (b"%q", (1,)), (b"%", ()),
+    (b"%c%c", (65, 66)), (b"%px", (0x1234,)), (b"%08x", (0xBEEF,)), (b"%+d", (5,)), (b"% d", (5,)),
+    (b"%.3d", (5,)), (b"%10s|", (0,)), (b"%s", (0,)), (b"abc%d" * 12, tuple(range(12))),
+]
+
+
+@pytest.mark.parametrize("form,values", FORMS)
+def test_snprintf(form: bytes, values: tuple[int, ...]) -> None:
+    """Into r10-56, of which 48 bytes are for the text; arguments stand behind."""
+    if len(form) > 60:
+        form = form[:60]
+    size = 8 * len(values)
+    stack = "\n".join(f"lddw %r1, {value}\nstxdw [%r10-{200 - 8 * i}], %r1" for i, value in enumerate(values))
+    body = stack + "\nmov %r1, %r10\nadd %r1, -56\nmov %r2, 48\nDATA %r3, text\n"
+    body += f"mov %r4, %r10\nadd %r4, -200\nmov %r5, {size}\n" if values else "mov %r4, 0\nmov %r5, 0\n"
+    spec = program(XDP, body + "call 165", value="2", maps=(constant(form),))
+    try:
+        seen = everywhere(spec, FOUR)
+    except VerifierError:  # which of the forms are wrong the kernel says at load
+        seen = everywhere(spec, FOUR, kernel=False)
+        assert seen["interpreter"].out[:8] == seen["jit"].out[:8] == (-22 & (1 << 64) - 1).to_bytes(8, "little")
+        return
+    assert seen["interpreter"].out == seen["kernel"].out and seen["jit"].out == seen["kernel"].out
+
+
+@pytest.mark.parametrize("form,values", [(b"ttl %d of %u", (5, 7)), (b"%s", (0,)), (b"%d%%\n", (3,)), (b"%q", (1,)),
+                                         (b"%lx %x", (1 << 40, 1 << 40)), (b"nothing", ())])
+def test_printk(form: bytes, values: tuple[int, ...]) -> None:
+    text = form.ljust(24, b"\0")
+    body = "\n".join(f"lddw %r1, {int.from_bytes(text[at:at + 8], 'little')}\nstxdw [%r10-{104 - at}], %r1"
+                     for at in (0, 8, 16))
+    body += f"\nmov %r1, %r10\nadd %r1, -104\nmov %r2, {len(form) + 1}\n"
+    body += "\n".join(f"lddw %r{3 + i}, {value}" for i, value in enumerate((*values, 0, 0, 0)[:3])) + "\ncall 6"
+    seen = everywhere(program(XDP, body, value="2"), FOUR)
+    assert seen["interpreter"].out == seen["kernel"].out and seen["jit"].out == seen["kernel"].out
+
+
+@pytest.mark.parametrize("a,b,size", [(b"abc\0", b"abc", 4), (b"abd\0", b"abc", 4), (b"abb\0", b"abc", 4),
+                                      (b"ab\0\0", b"abc", 4), (b"abcz", b"abc", 4), (b"abcz", b"abc", 3)])
+def test_strncmp(a: bytes, b: bytes, size: int) -> None:
+    body = f"stw [%r10-56], {int.from_bytes(a, 'little')}\nmov %r1, %r10\nadd %r1, -56\nmov %r2, {size}\n" \
+           "DATA %r3, text\ncall 182"
+    seen = everywhere(program(XDP, body, value="2", maps=(constant(b),)), FOUR)
+    assert seen["interpreter"].out == seen["kernel"].out and seen["jit"].out == seen["kernel"].out
+
+
+@pytest.mark.parametrize("offset,size,flags", [(0, 8, 0), (8, 8, 0), (9, 8, 0), (1, 4, 0), (0, 4, 1)])
+def test_dynptr_of_a_map(offset: int, size: int, flags: int) -> None:
+    """A dynptr of a map's value: written, read and looked into."""
+    body = f"""
+    stw [%r10-80], 0
+    MAP %r1, cells
+    mov %r2, %r10
+    add %r2, -80
+    call 1
+    jne %r0, 0, there
+    mov %r0, 5
+    exit
+    there:
+    mov %r1, %r0
+    mov %r2, 16
+    mov %r3, 0
+    mov %r4, %r10
+    add %r4, -104
+    call 197
+    stdw [%r10-112], 0x55667788
+    mov %r1, %r10
+    add %r1, -104
+    mov %r2, {offset}
+    mov %r3, %r10
+    add %r3, -112
+    mov %r4, {size}
+    mov %r5, {flags}
+    call 202
+    mov %r8, %r0
+    mov %r1, %r10
+    add %r1, -56
+    mov %r2, {size}
+    mov %r3, %r10
+    add %r3, -104
+    mov %r4, {offset}
+    mov %r5, {flags}
+    call 201
+    stxdw [%r10-40], %r0
+    mov %r0, %r8
+    """
+    seen = everywhere(program(XDP, body, value="2", maps=(MapSpec("cells", 2, 4, 16, 1),)), FOUR)
+    assert seen["interpreter"].out == seen["kernel"].out and seen["jit"].out == seen["kernel"].out

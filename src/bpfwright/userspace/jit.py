@@ -62,10 +62,15 @@ class _Module:
         self.dispatched: dict[str, tuple[str, int]] = {}
         self.total = 0
         self.by_register = False
+        self.walks = False
 
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.code.starts]
-        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN, _CALLX if self.by_register else ""]
+        if self.walks:
+            for operation in ("each", "key_of", "value_of"):
+                self.dispatch(operation, 2)
+        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN, _CALLX if self.by_register else "",
+                 _FOR_EACH if self.walks else ""]
         if self.stage:
             parts.append(_DRIVE.format(stage=self.stage, FAULT=P.FAULT))
             self.declared |= {f"{self.stage}_lay_out": 3, f"{self.stage}_collect": 2}
@@ -590,6 +595,12 @@ class _Function:
             self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
             self._answered(result, True)
             return
+        if number == 164:
+            self.module.walks = True
+            self.out(f"{below} = sub i64 %sp, {FRAME}")
+            self.out(f"{result} = call i64 @for_each({self._words(4)}, i64 {below})")
+            self._answered(result, True)
+            return
         if number in STORE_CALLS:
             operation, count = STORE_CALLS[number]
             file = self.maps.get(1, "")
@@ -707,6 +718,43 @@ on:
   br label %head
 done:
   ret i64 %i
+}}"""
+
+_FOR_EACH = f"""
+define internal i64 @for_each(i64 %m, i64 %callback, i64 %ctx, i64 %flags, i64 %sp) {{
+entry:
+  %base = load ptr, ptr @arena
+  %where = getelementptr i8, ptr %base, i64 {P.FAULT}
+  %flagged = icmp ne i64 %flags, 0
+  br i1 %flagged, label %invalid, label %begin
+begin:
+  %first = call i64 @any_each(i64 %m, i64 0)
+  %unknown = icmp eq i64 %first, -22
+  br i1 %unknown, label %invalid, label %head
+head:
+  %at = phi i64 [%first, %begin], [%next, %on]
+  %count = phi i64 [0, %begin], [%more, %on]
+  %over = icmp eq i64 %at, 0
+  br i1 %over, label %done, label %body
+body:
+  %key = call i64 @any_key_of(i64 %m, i64 %at)
+  %value = call i64 @any_value_of(i64 %m, i64 %at)
+  %more = add i64 %count, 1
+  %r = call i64 @indirect(i64 %callback, i64 %m, i64 %key, i64 %value, i64 %ctx, i64 0, i64 %sp)
+  %kind = load i32, ptr %where
+  %bad = icmp ne i32 %kind, 0
+  %stop = icmp ne i64 %r, 0
+  %leave = or i1 %bad, %stop
+  br i1 %leave, label %left, label %on
+on:
+  %next = call i64 @any_each(i64 %m, i64 %at)
+  br label %head
+left:
+  ret i64 %more
+done:
+  ret i64 %count
+invalid:
+  ret i64 -22
 }}"""
 
 _WORDS = """@arena = dso_local global ptr null, align 8

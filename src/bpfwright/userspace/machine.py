@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["UserObject", "Userspace"]
 
 _PATIENCE = 50_000  # instructions walked, about a second: what takes longer to verify runs checked
-_PROG_ARRAY, _OF_MAPS = 3, (12, 13)
+_PROG_ARRAY, _TASK_STORAGE, _OF_MAPS = 3, 29, (12, 13)
 
 
 class UserObject:
@@ -92,6 +92,7 @@ class Userspace(World, Unattached):
         self.set_word(RANDOM, seed)
         self.set_word(PID_TGID, 1 << 32 | 1)
         self.set_word(UID_GID, 0)
+        self.settle()
 
     # the machine's page
 
@@ -180,6 +181,8 @@ class Userspace(World, Unattached):
             spec = spec._replace(max_entries=self.arena.cpus)
         made = UserMap(self.arena, spec, 0, self._things, self.library if self.engine != "interpreter" else None)
         made.fd = self._number(made)
+        if spec.type == _TASK_STORAGE:
+            made.owners = self.tasks
         if spec.frozen:
             made.freeze()
         return made
@@ -205,18 +208,22 @@ class Userspace(World, Unattached):
                     references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
         linked = link(program.function, functions, resolved, references)
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
-        made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program))
+        relocated = frozenset(linked.starts[name] + each.index for name in names
+                              for each in functions[name].core_relocations)
+        made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program, relocated))
         made.fd = self._number(made)
+        made.btf = lambda: Btf(spec.btf) if spec.btf else None
         return made
 
-    def _judged(self, spec: ObjectSpec, program: ProgramSpec) -> tuple[bool, frozenset[int]]:
-        """Whether the program may run unchecked, and which of its loads may find nothing."""
+    def _judged(self, spec: ObjectSpec, program: ProgramSpec, relocated: frozenset[int]) -> tuple[bool, frozenset[int]]:
+        """Whether the program may run unchecked, and which of its loads may find nothing: where no kernel's types are
+        known, those by CO-RE."""
         from bpfwright.userspace.verifier import Profile, verify
         from bpfwright.userspace.verifier.kinds import BASE, BTF
         try:
             verdict = verify(spec, program.name, kernel_btf=self.kernel_btf, profile=Profile(limit=_PATIENCE))
         except NotSupported:
-            return False, frozenset()
+            return False, relocated if self.kernel_btf is None else frozenset()
         probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)
         return verdict.accepted and self.checks == "auto", probes
 

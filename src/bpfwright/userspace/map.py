@@ -36,8 +36,8 @@ class UserMap:
     """
 
     __slots__ = ("_arena", "_busy", "_closed", "_file", "_inside", "_library", "_operations", "_scratch", "_store",
-                 "_things", "address", "blanks", "fd", "frozen", "holders", "key_size", "per_cpu", "room", "spec",
-                 "value_size", "value_stride")
+                 "_things", "address", "blanks", "fd", "frozen", "holders", "key_size", "owners", "per_cpu", "room",
+                 "spec", "value_size", "value_stride")
 
     def __init__(self, arena: Arena, spec: MapSpec, number: int, things: dict[int, Any] | None = None,
                  library: Callable[[], NativeCode] | None = None) -> None:
@@ -53,6 +53,7 @@ class UserMap:
         self.spec = spec
         self.fd = number
         self.frozen = False
+        self.owners: dict[int, int] = {}  # addresses of objects by what user space calls them, for storage
         self.holders = 0  # maps of maps that hold it: it outlives its handle in them
         self.blanks: set[int] = set()  # offsets of timers in its values, which user space sees as zeros
         self.key_size = 0 if spec.type in _KEYLESS else 4 if spec.type in _STORAGE else spec.key_size
@@ -149,6 +150,8 @@ class UserMap:
         if len(key) != self.key_size:
             raise WrongType(f"a key of map {self.spec.name!r} has {self.key_size} bytes, not {len(key)}")
         self._arena.bind()
+        if self.spec.type in _STORAGE and self.owners:
+            key = self.owners.get(int.from_bytes(key, "little"), int.from_bytes(key, "little")).to_bytes(4, "little")
         return self._put_key(key)
 
     def _put_key(self, key: bytes) -> int:

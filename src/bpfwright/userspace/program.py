@@ -50,6 +50,7 @@ class UserProgram:
         self.verified = False
         self._judge = judge
         self.stage: Any = None
+        self.btf: Callable[[], Any] = lambda: None  # the types of the object that it comes from
         self.runs = 0
         self.run_time_ns = 0
         self.probes: frozenset[int] = frozenset()
@@ -61,6 +62,16 @@ class UserProgram:
         self.counts: Counts | None = None
         if machine.counts:
             self.counts = self.interpreter.counts = Counts(machine.arena, code)
+
+    def place(self, value: Any) -> int:
+        """Where an object stands in the machine's memory; it is laid out there unless it is an address already."""
+        return self.machine.place(value, self.btf())
+
+    def written(self) -> bytes:
+        """What it wrote for the reader of an iterator since the last time."""
+        found = bytes(self.machine.sequence)
+        self.machine.sequence.clear()
+        return found
 
     def judge(self) -> None:
         """Ask the verifier, once: native code of what it accepts runs unchecked, and loads of kernel objects where

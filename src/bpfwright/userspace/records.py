@@ -133,6 +133,6 @@ def note_redirect(machine: Any, value: int) -> None:
     way, target = dialect.load32(REDIRECT), dialect.load32(REDIRECT + 4)
     if way and value == (4 if dialect.load32(PROGRAM) == 6 else 7):
         address = dialect.load64(REDIRECT_MAP)
-        name = next((t.spec.name for t in machine.things() if getattr(t, "address", 0) == address), "")
+        name = next((t.spec.name for t in machine.things() if address and getattr(t, "address", 0) == address), "")
         machine.redirects.append(Redirect(HELPER_NAMES[way], target, dialect.load64(REDIRECT_FLAGS), name))
     dialect.store64(REDIRECT, 0)

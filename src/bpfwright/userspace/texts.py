@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["format_text", "seq_printf", "seq_write", "snprintf", "strtol", "strtoul", "trace_printk", "trace_vprintk"]
 
-_E2BIG, _EINVAL, _ERANGE, _EOVERFLOW = -7, -22, -34, -75
-_CONVERSION = re.compile(rb"%([-0+ #]*)(\d*)(?:\.(\d+))?(hh|h|ll|l|z)?"
-                         rb"(pi4|pI4|pi6|pI6|pK|px|pB|pS|ps|pks|pus|[cdiuxXsp%])")
-_WIDTHS = {b"hh": 8, b"h": 16, b"l": 64, b"ll": 64, b"z": 64}
-_MOST_PRINTK, _MOST_ARGUMENTS = 3, 12
+_EINVAL, _ERANGE = -22, -34
+_CONVERSION = re.compile(rb"%(?:%|([-0+ ]*)((?:[1-9]\d*)?)(?:(ll|l)?([diuxX])"
+                         rb"|(pi4|pI4|pi6|pI6|c|(?:pK|px|pB|pS|ps|pks|pus|p|s)(?![0-9A-Za-z]))))")
+_WIDTHS = {b"l": 64, b"ll": 64}
+_MOST_ARGUMENTS = 12
 _LONGEST = 1024
 
 
@@ -38,41 +38,43 @@ def format_text(form: bytes, words: list[int], memory: bytearray) -> bytes | Non
 
     def one(match: re.Match[bytes]) -> bytes:
         nonlocal bad
-        flags, width, precision, size, kind = match.groups()
-        if kind == b"%":
+        flags, width, size, number, other = match.groups()
+        if flags is None:
             return b"%"
         if not left:
             bad = True
             return b""
         word = left.pop(0)
-        shown = _shown(word, size, kind, memory, precision, b"#" in flags)
-        if precision and kind in b"diuxX":
-            shown = shown.rjust(int(precision), b"0")
+        shown = _number_text(word, size, number, flags) if number else _shown(word, other, memory)
         if b"-" in flags:
             return shown.ljust(int(width or b"0"))
-        return shown.rjust(int(width or b"0"), b"0" if b"0" in flags else b" ")
+        if b"0" in flags and number and shown[:1] in b"+- ":
+            return shown[:1] + shown[1:].rjust(int(width or b"1") - 1, b"0")
+        return shown.rjust(int(width or b"0"), b"0" if b"0" in flags and number else b" ")
 
     text = _CONVERSION.sub(one, form)
-    if bad or re.search(rb"%(?!%)", _CONVERSION.sub(b"", form)):
+    if bad or b"%" in _CONVERSION.sub(b"", form) or re.search(rb"[^\x20-\x7e\s]", form):
         return None
     return text
 
 
-def _shown(word: int, size: bytes | None, kind: bytes, memory: bytearray, precision: bytes | None, base: bool) -> bytes:
+def _number_text(word: int, size: bytes | None, kind: bytes, flags: bytes) -> bytes:
     bits = _WIDTHS.get(size or b"", 32)
     number = word & (1 << bits) - 1
-    if kind in b"di":
-        return b"%d" % (number - (1 << bits) if number >> (bits - 1) else number)
+    if kind in b"xX":
+        return b"%x" % number if kind == b"x" else b"%X" % number
     if kind == b"u":
         return b"%d" % number
-    if kind in b"xX":
-        text = b"%x" % number if kind == b"x" else b"%X" % number
-        return b"0x" + text if base else text
+    number -= 1 << bits if number >> (bits - 1) else 0
+    sign = b"+" if b"+" in flags else b" " if b" " in flags else b""
+    return (sign if number >= 0 else b"") + b"%d" % number
+
+
+def _shown(word: int, kind: bytes, memory: bytearray) -> bytes:
     if kind == b"c":
         return bytes((word & 0xFF,))
     if kind in (b"s", b"pks", b"pus"):
-        text = _text_at(word, memory)
-        return text[:int(precision)] if precision else text
+        return _text_at(word, memory)
     if kind in (b"pi4", b"pI4"):
         digits = b"%03d" if kind == b"pi4" else b"%d"
         return b".".join(digits % byte for byte in memory[word:word + 4])
@@ -80,7 +82,7 @@ def _shown(word: int, size: bytes | None, kind: bytes, memory: bytearray, precis
         raw = bytes(memory[word:word + 16])
         return b"".join(b"%02x" % byte for byte in raw) if kind == b"pi6" else b":".join(
             b"%02x%02x" % (raw[i], raw[i + 1]) for i in range(0, 16, 2))
-    return b"%016x" % word if kind != b"px" else b"%x" % word
+    return b"%016x" % word
 
 
 def _form(interpreter: Interpreter, address: int, size: int) -> bytes | None:

@@ -6,11 +6,12 @@ from heapq import heappop, heappush
 from struct import pack_into, unpack_from
 
 from bpfwright._typing import TYPE_CHECKING, Any, NamedTuple, Sequence
-from bpfwright.errors import UsageError
+from bpfwright.errors import NotSupported, UsageError
 from bpfwright.spec import memory as dialect
-from bpfwright.spec.page import ANCESTORS, CGROUP, CLOCK, COMM, CPU, PID_TGID, TASK, UID_GID
+from bpfwright.spec.page import ANCESTORS, CGROUP, CLOCK, COMM, CPU, CPUMASKS, PID_TGID, TASK, TASKS, UID_GID
 
 if TYPE_CHECKING:
+    from bpfwright.formats.btf.reader import Btf
     from bpfwright.userspace.arena import Arena
     from bpfwright.userspace.map import UserMap
     from bpfwright.userspace.program import UserProgram
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Redirect", "Timer", "World"]
 
 _KEPT = 10_000  # records of one kind; older ones go
-_MOST_ANCESTORS = 16
+_MOST_ANCESTORS, _MOST_TASKS, _TASK_SIZE = 16, 256, 16384
+_MASKS_SIZE = 64 * 64
 
 
 class Redirect(NamedTuple):
@@ -60,6 +62,7 @@ class World:
 
     if TYPE_CHECKING:
         arena: Arena
+        kernel_btf: Btf | None
         _things: dict[int, Any]
 
     def __init__(self) -> None:
@@ -73,11 +76,18 @@ class World:
         self.user_stack: Sequence[int] = ()
         self.fib: Fib | None = None
         self.sequence = bytearray()  # what an iterator writes
+        self.formats: dict[str, str] = {}  # of tracepoints by `category:name`, as tracefs has them
+        self.prototypes: dict[str, list[tuple[str, str]]] = {}  # (name, struct pointed to) of parameters
         self.tasks: dict[int, int] = {}  # addresses by thread number
         self.timers: dict[int, Timer] = {}
         self.firing: Timer | None = None
         self._due: list[tuple[int, int, int]] = []
         self._tokens = self._order = 0
+
+    def settle(self) -> None:
+        """What is there from the start: a task with nothing in it, and room for masks of CPUs."""
+        self.become()
+        pack_into("<Q", self.arena.memory, CPUMASKS, self.arena.allocate(_MASKS_SIZE, owned=False))
 
     def become(self, *, pid: int | None = None, tid: int | None = None, uid: int | None = None, gid: int | None = None,
                comm: str | None = None, cgroup_id: int | None = None, ancestors: Sequence[int] | None = None) -> None:
@@ -99,8 +109,49 @@ class World:
             if len(ancestors) > _MOST_ANCESTORS:
                 raise UsageError(f"a cgroup with {len(ancestors)} ancestors", why="there is room for 16")
             pack_into("<16Q", memory, ANCESTORS, *ancestors, *[0] * (_MOST_ANCESTORS - len(ancestors)))
-        task = self.tasks.get(int(unpack_from("<I", memory, PID_TGID)[0]), 0)
-        pack_into("<Q", memory, TASK, task)
+        tid = int(unpack_from("<I", memory, PID_TGID)[0])
+        pack_into("<Q", memory, TASK, self.tasks.get(tid) or self.add_task(tid))
+
+    # kernel objects and events
+
+    def place(self, value: Any, btf: Btf | None = None) -> int:
+        """Lay an object out where programs can read it: Recorded kernel objects, Structs, bytes. Its address.
+
+        The types of Recorded objects are those of the machine's kernel_btf, or else `btf`.
+        """
+        from bpfwright.userspace.objects import place
+        return place(self.arena, value, self.kernel_btf or btf)
+
+    def add_task(self, tid: int, task: Any = None, btf: Btf | None = None) -> int:
+        """The task of a thread number, for `current.task` and bpf_task_from_pid(); zeros when none is given."""
+        address = self.place(bytes(_TASK_SIZE) if task is None else task, btf)
+        memory = self.arena.memory
+        table = int(unpack_from("<Q", memory, TASKS)[0])
+        if not table:
+            table = self.arena.allocate(16 + 16 * _MOST_TASKS, owned=False)
+            pack_into("<Q", memory, TASKS, table)
+        if tid not in self.tasks and len(self.tasks) == _MOST_TASKS:
+            raise UsageError(f"more than {_MOST_TASKS} tasks")
+        self.tasks[tid] = address
+        pack_into("<I", memory, table, len(self.tasks))
+        for index, (number, place) in enumerate(self.tasks.items()):
+            pack_into("<QQ", memory, table + 16 + 16 * index, number, place)
+        if int(unpack_from("<I", memory, PID_TGID)[0]) == tid:
+            pack_into("<Q", memory, TASK, address)
+        return address
+
+    def event_format(self, category: str, name: str) -> str:
+        """The text of a tracepoint's format file, out of `formats`; hooks know those of system calls themselves."""
+        found = self.formats.get(f"{category}:{name}")
+        if found is None:
+            raise NotSupported(f"the fields of {category}:{name} are not known to this machine",
+                               cure=f'Give it the kernel\'s format file: machine.formats["{category}:{name}"] = text.')
+        return found
+
+    def prototype(self, kind: str, name: str) -> list[tuple[str, str]] | None:
+        """What a function, security hook or trace event takes, out of `prototypes` or the machine's kernel_btf."""
+        from bpfwright.userspace.objects import prototype
+        return self.prototypes.get(name) or prototype(self.kernel_btf, kind, name)
 
     # time
 

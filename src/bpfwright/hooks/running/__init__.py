@@ -7,6 +7,9 @@ from __future__ import annotations
 
 __all__ = ["FILES"]
 
-FILES: dict[int, str] = {6: "xdp", 1: "skb", 3: "skb", 4: "skb", 8: "skb", 5: "record", 7: "record", 17: "record",
-                         26: "record"}
+FILES: dict[int, str] = {
+    1: "skb", 2: "record", 3: "skb", 4: "skb", 5: "record", 6: "xdp", 7: "record", 8: "skb", 9: "written",
+    13: "written", 15: "written", 17: "record", 18: "written", 22: "flow", 23: "written", 25: "written",
+    26: "record", 29: "record", 30: "written", 31: "written",
+}
 """The file of each bpf_prog_type; a test holds it against the files' own `TYPES`."""

@@ -34,6 +34,7 @@ HELPERS: dict[int, str] = {
     25: "perf_event_array:output", 33: "handles:skb_under_cgroup", 37: "handles:task_under_cgroup",
     51: "device_hash:redirect", 107: "storage:get", 108: "storage:drop", 130: "ringbuf:output",
     131: "ringbuf:reserve", 132: "ringbuf:submit", 133: "ringbuf:discard", 134: "ringbuf:query", 145: "storage:get",
-    146: "storage:drop", 156: "storage:get", 157: "storage:drop", 210: "storage:get", 211: "storage:drop",
+    146: "storage:drop", 156: "storage:get", 157: "storage:drop", 198: "ringbuf:reserve_dynptr",
+    199: "ringbuf:submit_dynptr", 200: "ringbuf:discard_dynptr", 210: "storage:get", 211: "storage:drop",
 }
 """`file:function` by the number of a helper that is an operation of one store."""
