@@ -165,6 +165,9 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
         if reg.type & K.BASE != K.BTF or reg.obj is None:
             raise Rejected(R.TYPE, f"r{number} is a {K.name(reg.type)}, and {name} takes a kernel object", "",
                            (number,))
+        if not matches(reg.obj.btf, reg.obj.id, reg.off, kernel.name(target)):
+            raise Rejected(R.TYPE, f"r{number} points to struct {reg.obj.name}, and {name} takes struct "
+                           f"{kernel.name(target)}", "", (number,))
         if "release" in flags:
             if not reg.ref:
                 raise Rejected(R.REFERENCE, f"{name} releases what was acquired, and r{number} was not", "", (number,))
@@ -173,9 +176,6 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
             raise Rejected(R.TYPE, f"r{number} is not trusted (any more), and {name} takes only what is", "", (number,))
         elif reg.type & K.RCU and "rcu" not in flags:
             raise Rejected(R.TYPE, f"r{number} is held by RCU only, and {name} takes what is trusted", "", (number,))
-        if not matches(reg.obj.btf, reg.obj.id, reg.off, kernel.name(target)):
-            raise Rejected(R.TYPE, f"r{number} points to struct {reg.obj.name}, and {name} takes struct "
-                           f"{kernel.name(target)}", "", (number,))
     if released:
         calls.release(w, released)
     if name == "bpf_rcu_read_lock":

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from bpfwright._abi import bpf as B
 from bpfwright._typing import Any
 
 __all__ = ["Profile"]
@@ -43,6 +44,9 @@ class Profile:
     def allows(self, helper: int, kind: int, attach_type: int) -> bool:
         """Whether programs of a kind may call a helper."""
         mask = self.helpers.get((kind, attach_type))
+        if mask is None and kind == B.BPF_PROG_TYPE_LSM:
+            # A kernel that was recorded without LSM programs: they may call what typed tracepoints may.
+            mask = self.helpers.get((B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP))
         if mask is None:
             mask = self.helpers.get((kind, 0))
         if mask is None:

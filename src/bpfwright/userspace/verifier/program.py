@@ -22,6 +22,15 @@ _UNTYPED = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARR
                       B.BPF_MAP_TYPE_SOCKMAP, B.BPF_MAP_TYPE_SOCKHASH, B.BPF_MAP_TYPE_RINGBUF,
                       B.BPF_MAP_TYPE_USER_RINGBUF, B.BPF_MAP_TYPE_PROG_ARRAY, B.BPF_MAP_TYPE_QUEUE,
                       B.BPF_MAP_TYPE_STACK, B.BPF_MAP_TYPE_BLOOM_FILTER, B.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY})
+_LOCAL_STORES = frozenset({B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
+                           B.BPF_MAP_TYPE_CGRP_STORAGE, B.BPF_MAP_TYPE_CGROUP_STORAGE})
+_PLAIN = frozenset({B.BPF_MAP_TYPE_HASH, B.BPF_MAP_TYPE_ARRAY})
+_TIMED = _PLAIN | {B.BPF_MAP_TYPE_LRU_HASH}
+_ANY_STORE = _TIMED | _LOCAL_STORES | {B.BPF_MAP_TYPE_PERCPU_HASH, B.BPF_MAP_TYPE_PERCPU_ARRAY,
+                                       B.BPF_MAP_TYPE_LRU_PERCPU_HASH}
+# Which kinds of maps may hold which of the kernel's own parts.
+_ALLOWS = {"lock": _PLAIN | _LOCAL_STORES, "res_lock": _PLAIN | _LOCAL_STORES, "timer": _TIMED, "wq": _TIMED,
+           "task_work": _TIMED, "list": _TIMED, "tree": _TIMED}
 # A call that is refused if it can be reached: a weak kernel function that is not there.
 POISON_CALL = 2002000000
 
@@ -59,6 +68,9 @@ class Map:
         self.fields: tuple[Field, ...] = ()
         if self.btf is not None and self.value_type:
             self.fields = tuple(_special(self.btf, self.value_type))
+            if any(spec.type not in _ALLOWS.get(field.kind, _ANY_STORE) for field in self.fields):
+                # No kernel makes this map with its types: the loader makes it without.
+                self.btf, self.fields = None, ()
         self.inner = Map(spec.inner, -1 - index, btf, self) if spec.inner else None
 
     def field(self, kind: str) -> Field | None:

@@ -47,7 +47,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"!read_ok", UNINITIALISED),
     (r"pointer arithmetic on \w*_or_null", NULL),
     (r"helper access to the packet|outside of the packet", PACKET),
-    (r"backtracking misuse", TYPE),
+    (r"backtracking misuse|expected pointer to STRUCT", TYPE),
+    (r"expects refcounted", REFERENCE),
     (r"math between|pointer arithmetic|pointer offset|makes .* pointer be out of bounds|"
      r"(?:subtract|subtraction) (?:pointer|from)|pointer [-+*/&|^%<>=]+ pointer|bitwise operator|"
      r"partial copy of pointer|sign-extension part of pointer|pointer .= operator|arithmetic.* prohibited|"
