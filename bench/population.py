@@ -21,7 +21,23 @@ KINDS: dict[str, tuple[int, int]] = {
     "cgroup_sock_addr": (B.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, B.BPF_CGROUP_INET4_CONNECT),
     "sk_lookup": (B.BPF_PROG_TYPE_SK_LOOKUP, B.BPF_SK_LOOKUP),
 }
-FEATURES = ("pointers", "ranges", "loops", "maps", "packets", "calls", "references", "locks", "iterators")
+FEATURES = ("pointers", "ranges", "loops", "maps", "packets", "calls", "references", "locks", "iterators", "helpers",
+            "contexts")
+# Kinds that are drawn for contexts and helpers only.
+MORE_KINDS: dict[str, tuple[int, int]] = {
+    "cgroup_sock": (B.BPF_PROG_TYPE_CGROUP_SOCK, B.BPF_CGROUP_INET_SOCK_CREATE),
+    "sock_ops": (B.BPF_PROG_TYPE_SOCK_OPS, B.BPF_CGROUP_SOCK_OPS), "sk_skb": (B.BPF_PROG_TYPE_SK_SKB, 0),
+    "sk_msg": (B.BPF_PROG_TYPE_SK_MSG, 0), "lwt_xmit": (B.BPF_PROG_TYPE_LWT_XMIT, 0),
+    "lwt_in": (B.BPF_PROG_TYPE_LWT_IN, 0), "cgroup_device": (B.BPF_PROG_TYPE_CGROUP_DEVICE, B.BPF_CGROUP_DEVICE),
+    "flow_dissector": (B.BPF_PROG_TYPE_FLOW_DISSECTOR, 0),
+    "cgroup_sysctl": (B.BPF_PROG_TYPE_CGROUP_SYSCTL, B.BPF_CGROUP_SYSCTL),
+    "cgroup_sockopt": (B.BPF_PROG_TYPE_CGROUP_SOCKOPT, B.BPF_CGROUP_SETSOCKOPT),
+    "sk_reuseport": (B.BPF_PROG_TYPE_SK_REUSEPORT, B.BPF_SK_REUSEPORT_SELECT),
+    "cgroup_connect6": (B.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, B.BPF_CGROUP_INET6_CONNECT),
+    "cgroup_recvmsg4": (B.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, B.BPF_CGROUP_UDP4_RECVMSG),
+    "netfilter": (B.BPF_PROG_TYPE_NETFILTER, B.BPF_NETFILTER),
+}
+ALL_KINDS = KINDS | MORE_KINDS
 # Where a kind's context holds the packet's start and end; offsets of plain words in it.
 _PACKET = {"xdp": (0, 4), "sched_cls": (76, 80), "cgroup_skb": (76, 80)}
 _WORDS = {"xdp": (12, 16), "sched_cls": (0, 4, 8, 16, 40, 48), "socket_filter": (0, 4, 16, 40), "perf_event": (),
@@ -188,7 +204,7 @@ MAPS = maps()
 def number(d: Draft, c: Code, dst: int) -> None:
     """Something unknown into a register."""
     rng, kind = d.rng, d.kind
-    words, longs = _WORDS[kind], _LONGS.get(kind, ())
+    words, longs = _WORDS.get(kind, ()), _LONGS.get(kind, ())
     choice = rng.randrange(8)
     if choice < 3 and words:
         c.load(4, dst, 6, rng.choice(words))
@@ -490,10 +506,8 @@ def pointers_piece(d: Draft, c: Code, out: str) -> None:
         if rng.random() < 0.3:
             c.storek(rng.choice((1, 8)), 10, rng.choice((-16, -8, -24, -12)), 0)
         c.load(rng.choice((8, 8, 8, 8, 4)), 7, 10, -16)
-        if _WORDS[d.kind]:
-            c.load(4, 0, 7, _WORDS[d.kind][0])
-        else:
-            c.load(8, 0, 7, _LONGS[d.kind][0])
+        words = _WORDS.get(d.kind, (0,))
+        c.load(4 if words else 8, 0, 7, (words or _LONGS[d.kind])[0])
     elif choice == 3:
         lookup(d, c, 0, "array", out)
         c.store(8, 10, -24, 0)
@@ -1175,14 +1189,98 @@ def iterators_piece(d: Draft, c: Code, out: str) -> None:
         c.load(1, 1, 1, 0)
 
 
-PIECES = {"pointers": pointers_piece, "ranges": ranges_piece, "loops": loops_piece, "maps": maps_piece,
+def helpers_piece(d: Draft, c: Code, out: str) -> None:
+    """A call of some helper with arguments that may be right."""
+    rng = d.rng
+    for at in range(-64, 0, 8):
+        c.storek(8, 10, at, rng.choice((0, 1, 4)))
+    helper = rng.choice((1, 2, 3, 4, 5, 6, 8, 14, 15, 16, 17, 25, 26, 27, 28, 31, 35, 45, 46, 47, 49, 51, 57, 67, 69, 80,
+                         84, 87, 88, 89, 105, 106, 112, 113, 120, 130, 131, 158, 163, 165, 177, 181, 182, 188, 189, 190,
+                         195, 197, 201, 202, 203, 206, rng.randint(1, 211)))
+    layout = _LIKELY.get(helper, "".join(rng.choice("cmsnfz") for _ in range(5)))
+    for position, kind in enumerate(layout[:5]):
+        register = position + 1
+        if rng.random() < 0.06:
+            kind = rng.choice("cmsnfz")
+        if kind == "c":
+            c.mov(register, 6)
+        elif kind == "m":
+            c.map(register, rng.choice(("array", "hash", "percpu", "queue", "ring", "events", "lru")))
+        elif kind in "ah":
+            c.map(register, "array" if kind == "a" else "hash")
+        elif kind in "qrep":
+            c.map(register, {"q": "queue", "r": "ring", "e": "events", "p": "percpu"}[kind])
+        elif kind == "s":
+            c.mov(register, 10)
+            c.alu(ADD, register, rng.choice((-64, -64, -64, -32, -16, -8)))
+        elif kind == "n":
+            c.num(register, rng.choice((1, 4, 8, 8, 16, 32, 64)))
+        elif kind == "g":
+            c.value(register, "global", rng.choice((0, 8, 64)))
+        elif kind == "k":
+            c.value(register, "constant", rng.choice((0, 8)))
+        elif kind == "z":
+            c.num(register, 0)
+        else:
+            number(d, c, 0)
+            if rng.random() < 0.7:
+                c.alu(AND, 0, rng.choice((7, 15, 63)))
+            c.mov(register, 0)
+    c.call(helper)
+    after = rng.randrange(6)
+    if after == 0:
+        c.jump(EQ, 0, 0, out)
+        c.load(rng.choice((1, 4, 8)), 0, 0, 0)
+    elif after == 1:
+        c.load(8, 0, 10, -64)
+    elif after == 2:
+        bound(d, c, 0, 64, out)
+        c.value(1, "global", 0)
+        c.alux(ADD, 1, 0)
+        c.load(1, 0, 1, 0)
+
+
+# What helpers may take, by a letter an argument; see helpers_piece.
+_LIKELY = {1: "ms", 2: "ssgz", 3: "ms", 4: "snf", 6: "sn", 16: "sn", 25: "cezsn", 26: "cfsn", 27: "cmz", 28: "snsnz",
+           45: "snf", 46: "c", 47: "c", 49: "cnnsn", 57: "cnnsn", 67: "csnz", 69: "csnz", 84: "csnzz", 87: "qsz",
+           88: "qs", 89: "qs", 105: "snzs", 106: "snzs", 112: "snf", 113: "snf", 120: "zzsn", 130: "rsnz", 131: "rnz",
+           163: "cnszz", 165: "snksn", 177: "snsn", 182: "snk", 188: "c", 189: "cnsn", 190: "cnsn", 195: "psz",
+           197: "gnzs", 201: "snszz", 202: "szsnz", 203: "szn", 51: "mnz", 17: "c", 31: "cnz", 181: "nfsz"}
+
+
+def contexts_piece(d: Draft, c: Code, out: str) -> None:
+    """Loads and stores of the context, and of what it points to."""
+    rng = d.rng
+    for _ in range(rng.randint(1, 4)):
+        size = rng.choice((1, 2, 4, 4, 4, 8))
+        reach = rng.choice((32, 64, 96, 192, 256))
+        offset = rng.randrange(0, reach) // size * size if rng.random() < 0.93 else rng.randrange(-8, 260)
+        act = rng.randrange(8)
+        if act < 5:
+            c.load(size, 0, 6, offset)
+        elif act == 5:
+            c.load(size, 7, 6, offset)
+            if rng.random() < 0.7:
+                c.jump(EQ, 7, 0, out)
+            c.load(rng.choice((1, 2, 4)), 0, 7, rng.randrange(0, 80, 4))
+        elif act == 6:
+            c.storek(size, 6, offset, 1)
+        else:
+            c.num(1, 1)
+            c.store(size, 6, offset, 1)
+    if rng.random() < 0.1:
+        c.add(rng.choice((0x20, 0x28, 0x30, 0x40)), 0, rng.choice((0, 0, 7)), 0, rng.choice((0, 12, 100)))
+
+
+PIECES = {"helpers": helpers_piece, "contexts": contexts_piece, "pointers": pointers_piece, "ranges": ranges_piece, "loops": loops_piece, "maps": maps_piece,
           "packets": packets_piece, "calls": calls_piece, "references": references_piece, "locks": locks_piece,
           "iterators": iterators_piece}
 
 
 def strata() -> list[tuple[str, str]]:
     """Every kind of program with every feature that it can have."""
-    return [(kind, feature) for kind in KINDS for feature in FEATURES
+    more = [(kind, feature) for kind in MORE_KINDS for feature in ("helpers", "contexts")]
+    return more + [(kind, feature) for kind in KINDS for feature in FEATURES
             if not (feature == "locks" and kind not in _LOCKING) and not (
                 feature == "packets" and kind not in _PACKET)
             and not (feature == "iterators" and kind in ("socket_filter", "sk_lookup"))]
@@ -1195,7 +1293,8 @@ def generate(rng: Random, kind: str, feature: str) -> ObjectSpec:
     out = "out"
     c.mov(6, 1)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
-        piece = PIECES[feature if rng.random() < 0.85 else rng.choice(("ranges", "maps", "pointers"))]
+        others = ("maps", "pointers") if kind in MORE_KINDS else ("ranges", "maps", "pointers")
+        piece = PIECES[feature if rng.random() < 0.85 else rng.choice(others)]
         piece(d, c, out)
     if rng.random() < 0.02:
         c.map(2, "tails")
@@ -1221,7 +1320,7 @@ def assemble(d: Draft) -> ObjectSpec:
 
 
 def spec_of(functions: tuple[Function, ...], kind: str) -> ObjectSpec:
-    number, attach = KINDS[kind]
+    number, attach = ALL_KINDS[kind]
     wanted = {one.name for function in functions for one in function.relocations if one.kind == "kfunc"}
     externs = tuple(Extern(name, "kfunc", TYPES[name], False) for name in sorted(wanted))
     return ObjectSpec((ProgramSpec("main", "main", kind, number, attach),), functions, MAPS, externs, BTF)

@@ -209,7 +209,8 @@ def main(name: str, where: str = "") -> None:
            "HELPERS: dict[tuple[int, int], int] = {"]
     out += [f"    {key}: {mask}," for key, mask in helpers.items()]
     out += ["}", "RULES: dict[str, int] = {",
-            *(f'    "{rule}": {value},' for rule, value in rules().items()), "}", f"ONLY_GPL = {sum(1 << number for number in restricted):#x}",
+            *(f'    "{rule}": {value},' for rule, value in rules().items()), "}",
+            f"ONLY_GPL = {sum(1 << number for number in restricted):#x}",
             "CONTEXTS: dict[tuple[int, int], tuple[str, str, dict[int, str]]] = {"]
     for key, (reading, writing, kinds) in contexts.items():
         out += [f"    {key}: (", *_text(reading), *_text(writing), f"        {kinds}),"]

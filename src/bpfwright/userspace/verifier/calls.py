@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable
-from bpfwright.userspace.verifier import arguments, contexts, locks
+from bpfwright.formats.isa.opcodes import OPCODES
+from bpfwright.userspace.verifier import arguments, contexts, locks, memory
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
-from bpfwright.userspace.verifier.helpers import PROTOTYPES, callback_argument
+from bpfwright.userspace.verifier.helpers import PROTOTYPES, callback_argument, variant
 from bpfwright.userspace.verifier.program import Subprogram
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.state import UNINIT, Frame, Reference, State, replace_all
@@ -26,10 +27,19 @@ _SCRATCH = range(6)
 
 
 def resolve(w: Walk) -> None:
-    """Calls of helpers and functions that do not exist are found before anything is walked."""
-    for index, insn in enumerate(w.insns):
-        if insn.code == 0x85 and insn.src not in (0, 1, 2):
-            raise Rejected(R.STRUCTURE, f"instruction {index} is a call of an unknown kind")
+    """What instructions refer to, and opcodes that are none, are found before anything is walked."""
+    insns = w.insns
+    index = 0
+    while index < len(insns):
+        insn = insns[index]
+        if insn.code == 0x18:
+            memory.check_reference(w, index)
+            index += 1
+        elif insn.code not in OPCODES or insn.code == 0x8D:
+            raise Rejected(R.STRUCTURE, f"opcode {insn.code:#04x} is unknown")
+        elif insn.code & 7 == 1 and insn.imm:
+            raise Rejected(R.STRUCTURE, "a load with a field set that means nothing there")
+        index += 1
 
 
 def _call(w: Walk, insn: Insn) -> int:
@@ -134,9 +144,7 @@ def _return(w: Walk) -> int:
         raise Rejected(R.STACK, "a function returns a pointer to its own stack", "a number, or memory of the caller")
     if callee.callback:
         if result.type != SCALAR:
-            if not result.type:
-                raise Rejected(R.UNINITIALISED, "r0 is not set when the callback returns", "a value in r0", (0,))
-            raise Rejected(R.RETURN, "the callback returns a pointer", "a number in r0", (0,))
+            raise Rejected(R.RETURN, "the callback returns no number", "a number in r0", (0,))
         low, high = callee.returns or (0, 1)
         w.precise(0)
         result = callee.regs[0]
@@ -255,6 +263,7 @@ def _helper(w: Walk, insn: Insn) -> int:
                        "a sleepable program")
     if state.rcu and "sleeps" in prototype.flags:
         raise Rejected(R.SLEEP, f"bpf_{prototype.name} may sleep, inside an RCU section")
+    prototype = variant(number, program.kind, prototype)
     call = arguments.Call(w, number, prototype)
     call.check()
     regs = state.frames[-1].regs

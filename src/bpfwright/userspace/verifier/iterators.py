@@ -29,8 +29,8 @@ def of_call(w: Walk, index: int, state: State) -> Reg | None:
 
 def _place(number: int, reg: Reg, count: int) -> int:
     if reg.type != K.STACK:
-        raise Rejected(R.TYPE if not reg.type & K.MAYBE_NULL else R.NULL,
-                       f"r{number} is a {K.name(reg.type)}, not an iterator", "an iterator on the stack", (number,))
+        raise Rejected(R.ITERATOR, f"r{number} is a {K.name(reg.type)}, not an iterator", "an iterator on the stack",
+                       (number,))
     if reg.mask:
         raise Rejected(R.ITERATOR, "an iterator stands at a constant offset", "", (number,))
     offset = reg.off + s64(reg.value)

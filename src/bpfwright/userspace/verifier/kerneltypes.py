@@ -72,7 +72,7 @@ def named(w: Walk, text: str, maybe: bool) -> Reg:
 def argument(w: Walk, offset: int, size: int, write: bool) -> Reg:
     """A word of a typed context: the arguments of the function, tracepoint or iterator that the program is for."""
     program = w.program
-    if write or offset % 8 or size != 8:
+    if write or offset % 8:
         raise Rejected(R.CONTEXT, f"bytes {offset} to {offset + size} of the arguments",
                        "a read of 8 bytes at a multiple of 8")
     kernel = program.kernel
@@ -86,6 +86,8 @@ def argument(w: Walk, offset: int, size: int, write: bool) -> Reg:
     beneath = kernel.resolve(number)
     if kernel.kind(beneath) != Kind.PTR:
         return unknown()
+    if size != 8:
+        raise Rejected(R.CONTEXT, f"a part of argument {index + 1}, a pointer", "a read of 8 bytes")
     target = kernel.resolve(kernel.type_of(beneath))
     tags = _type_tags(kernel, kernel.type_of(beneath))
     if kernel.kind(target) != Kind.STRUCT:

@@ -150,7 +150,7 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
     released = 0
     for position, parameter in enumerate(kernel.parameters(insn.imm)):
         number = position + 1
-        reg = w.read(number)
+        reg = state.regs[number]
         beneath = kernel.resolve(parameter.type_id)
         if kernel.kind(beneath) != Kind.PTR:
             if reg.type != SCALAR:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bpfwright.userspace.verifier.program import Insn
     from bpfwright.userspace.verifier.walk import Walk
 
-__all__ = ["HANDLERS", "access", "address_of", "check_offset_is_plain", "check_region"]
+__all__ = ["HANDLERS", "access", "address_of", "check_offset_is_plain", "check_reference",
+           "check_region"]
 
 _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 _ARRAY, _RDONLY_PROG, _WRONLY_PROG = 2, 128, 256
@@ -57,10 +58,7 @@ def address_of(w: Walk, insn: Insn) -> Reg:
     if source == 3:
         from bpfwright.userspace.verifier.kerneltypes import variable
         return variable(w, insn.imm)
-    if source not in (1, 2) or not 0 <= insn.imm < len(w.program.maps):
-        raise Rejected(R.STRUCTURE, "a 64-bit load of something unknown")
     one = w.program.maps[insn.imm]
-    _check_map(w, one)
     if source == 1:
         reg = zero_offset(K.MAP_PTR)
         reg.obj = one
@@ -70,15 +68,36 @@ def address_of(w: Walk, insn: Insn) -> Reg:
         reg = unknown()
         reg.type = K.ARENA
         return reg
-    if one.kind != _ARRAY or one.max_entries != 1:
-        raise Rejected(R.MAP, f"the values of map {one.name} have no fixed address", "an array map of one entry")
-    if offset >= K.MAX_VAR_OFF or offset >= one.value_size:
-        raise Rejected(R.MAP_VALUE, f"offset {offset} is beyond the value of map {one.name}")
     reg = zero_offset(K.MAP_VALUE)
     reg.obj, reg.off = one, offset
     if any(field.kind in ("lock", "res_lock") for field in one.fields):
         reg.id = w.new_id()
     return reg
+
+
+def check_reference(w: Walk, index: int) -> None:
+    """Before the walk: what a 64-bit load refers to must be there, and be for this kind of program."""
+    insn = w.insns[index]
+    following = w.insns[index + 1] if index + 1 < len(w.insns) else None
+    if following is None or following.code or following.dst or following.src or following.off:
+        raise Rejected(R.STRUCTURE, f"instruction {index} is half a 64-bit load")
+    if insn.src not in (1, 2):
+        if insn.src > 4:
+            raise Rejected(R.STRUCTURE, "a 64-bit load of something unknown")
+        return
+    if not 0 <= insn.imm < len(w.program.maps):
+        raise Rejected(R.STRUCTURE, "a 64-bit load of a map that is none")
+    one = w.program.maps[insn.imm]
+    _check_map(w, one)
+    offset = following.imm & U32
+    if insn.src == 1:
+        if offset:
+            raise Rejected(R.STRUCTURE, "the address of a map with an offset")
+    elif one.kind != _ARENA_MAP:
+        if one.kind != _ARRAY or one.max_entries != 1:
+            raise Rejected(R.MAP, f"the values of map {one.name} have no fixed address", "an array map of one entry")
+        if offset >= K.MAX_VAR_OFF or offset >= one.value_size:
+            raise Rejected(R.MAP_VALUE, f"offset {offset} is beyond the value of map {one.name}")
 
 
 def _check_map(w: Walk, one: Map) -> None:
