@@ -83,10 +83,10 @@ def originals(vmlinux: Btf) -> list[Original]:
     files = [*sorted((TOP / "examples").glob("*.py")), *sorted((TOP / "bench/programs").glob("*.py"))]
     with Kernel() as kernel:
         target = target_of(kernel)
-        for source in [*files, *MODULES]:
-            names = runpy.run_path(str(source), run_name="read") if isinstance(source, Path) and (
-                source.parent.name == "examples") else vars(importlib.import_module(
-                    f"bench.programs.{source.stem}" if isinstance(source, Path) else source))
+        modules = [vars(importlib.import_module(name)) for name in (
+            *(f"bench.programs.{path.stem}" for path in files if path.parent.name == "programs"), *MODULES)]
+        examples = [runpy.run_path(str(path), run_name="read") for path in files if path.parent.name == "examples"]
+        for names in [*examples, *modules]:
             for name, value in list(names.items()):
                 if not isinstance(value, Program):
                     continue

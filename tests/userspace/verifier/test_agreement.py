@@ -28,7 +28,8 @@ EXAMPLES = sorted((TOP / "examples").glob("*.py"))
 
 
 def test_random_programs() -> None:
-    tallies, disagreements, _, _ = agreement.run(600, 20, population.strata(), "", quiet=True, limit=30_000)
+    made = agreement.run(600, 20, population.strata(), quiet=True, limit=30_000)
+    tallies, disagreements = made.tallies, made.disagreements
     accepted = sum(tally.accepted for tally in tallies.values())
     refused = sum(tally.refused for tally in tallies.values())
     assert accepted > 200

@@ -6,7 +6,7 @@ from bpfwright._typing import TYPE_CHECKING, Any
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
-from bpfwright.userspace.verifier.program import Field, Map
+from bpfwright.userspace.verifier.program import Field, Map, find
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.values import SCALAR, Reg, s64, unknown, zero_offset
 
@@ -46,7 +46,7 @@ def _by_name(w: Walk, name: str) -> Type | None:
     kernel = w.program.kernel
     if kernel is None:
         return None
-    found = next(iter(kernel.find_all(name, Kind.STRUCT)), 0)
+    found = find(kernel, name, Kind.STRUCT)
     return of(w, found) if found else None
 
 
@@ -134,18 +134,18 @@ def _target(w: Walk) -> tuple[list[int], int, bool]:
     is_iterator = attach == B.BPF_TRACE_ITER
     found: list[int] | None = None
     if attach == B.BPF_TRACE_RAW_TP:
-        number = next(iter(kernel.find_all(f"btf_trace_{name}", Kind.TYPEDEF)), 0)
+        number = find(kernel, f"btf_trace_{name}", Kind.TYPEDEF)
         if number:
             proto = kernel.resolve(kernel.type_of(kernel.resolve(number)))
             found = [one.type_id for one in kernel.parameters(proto)][1:]
     elif is_iterator:
-        number = next(iter(kernel.find_all(f"bpf_iter__{name}", Kind.STRUCT)), 0)
+        number = find(kernel, f"bpf_iter__{name}", Kind.STRUCT)
         if number:
             # The context of an iterator is a struct of pointers, which may be null from the second on.
             found = [one.type_id for one in _members_with_unions(kernel, number)]
     else:
         prefix = "bpf_lsm_" if program.kind == B.BPF_PROG_TYPE_LSM else ""
-        number = next(iter(kernel.find_all(prefix + name, Kind.FUNC)), 0)
+        number = find(kernel, prefix + name, Kind.FUNC)
         if number:
             found = [one.type_id for one in kernel.parameters(number)]
             if attach in (B.BPF_TRACE_FEXIT, B.BPF_MODIFY_RETURN):

@@ -13,7 +13,7 @@ from bpfwright.spec.objects import LineInfo, MapSpec, ObjectSpec, ProgramSpec
 if TYPE_CHECKING:
     from bpfwright.formats.btf import Relocator
 
-__all__ = ["Field", "Insn", "Map", "Program", "Subprogram", "prepare"]
+__all__ = ["Field", "Insn", "Map", "Program", "Subprogram", "find", "prepare"]
 
 _SLOT = Struct("=BBhi")
 _UNTYPED = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARRAY, B.BPF_MAP_TYPE_STACK_TRACE,
@@ -257,7 +257,7 @@ def _externs(spec: ObjectSpec, functions: list[Any], references: dict[tuple[str,
             raise NotSupported(f"{name} is a symbol of the kernel", why="the kernel's types are not known here",
                                cure="Give them: verify(..., kernel_btf=Btf(data)).")
         if kind == "kfunc":
-            found = next(iter(kernel.find_all(bare, Kind.FUNC)), 0)
+            found = find(kernel, bare, Kind.FUNC)
             if not found and not extern.weak:
                 raise NotSupported(f"this kernel has no function {name!r} for programs")
             references[kind, name] = Reference(B.BPF_PSEUDO_KFUNC_CALL, found) if found else Reference(0, POISON_CALL)
@@ -266,11 +266,34 @@ def _externs(spec: ObjectSpec, functions: list[Any], references: dict[tuple[str,
         if btf and extern.type_id:
             typed = Kind.FUNC if btf.kind(extern.type_id) == Kind.FUNC else \
                 Kind.VAR if btf.resolve(btf.type_of(extern.type_id)) else 0
-        found = next(iter(kernel.find_all(bare, typed)), 0) if typed else 0
+        found = find(kernel, bare, typed) if typed else 0
         references[kind, name] = Reference(B.BPF_PSEUDO_BTF_ID, found) if found else Reference(0, 0)
     if size:
         maps.append(Map(MapSpec(".kconfig", B.BPF_MAP_TYPE_ARRAY, 4, size, 1, flags=B.BPF_F_RDONLY_PROG), len(maps),
                         None))
+
+
+class _Names:
+    """Numbers of kernel types by name, of the kernel that was asked last: a search takes a millisecond."""
+
+    __slots__ = ("btf", "found")
+
+    def __init__(self) -> None:
+        self.btf: Btf | None = None
+        self.found: dict[tuple[str, int], int] = {}
+
+
+_names = _Names()
+
+
+def find(kernel: Btf, name: str, kind: int) -> int:
+    """The number of a kernel type, 0 when there is none."""
+    if _names.btf is not kernel:
+        _names.btf, _names.found = kernel, {}
+    number = _names.found.get((name, kind))
+    if number is None:
+        number = _names.found[name, kind] = next(iter(kernel.find_all(name, kind)), 0)
+    return number
 
 
 def word(data: bytes, at: int, size: int) -> int:

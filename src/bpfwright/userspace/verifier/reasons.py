@@ -97,10 +97,12 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
      r"invalid (?:access|read|write)? ?(?:off|offset)", MEMORY),
     (r"unbounded memory access|min value is negative|invalid zero-sized|invalid size|unbounded.*size|"
      r"invalid zero-size", SIZE),
-    (r"not zero-terminated|must be a known constant|known const|not a const|is not a constant|constant scalar|known map", CONSTANT),
+    (r"not zero-terminated|must be a known constant|known const|not a const|is not a constant|constant scalar|"
+     r"known map", CONSTANT),
     (r"invalid mem access|type=\S+ expected=|expected pointer to|is an integer|pointer comparison|leaks|"
      r"type \S+ is not|expected=|must point to|cannot be accessed|is not a pointer|is ptr_|unsupported reg type|"
-     r"arg#\d+|R\d+ is|R\d+ must|expects|Unsupported reg type|same insn cannot be used|is not allowed to point|pointer to ", TYPE),
+     r"arg#\d+|R\d+ is|R\d+ must|expects|Unsupported reg type|same insn cannot be used|is not allowed to point|"
+     r"pointer to ", TYPE),
     (r"unknown opcode|reserved fields|invalid (?:BPF|bpf)_|unreachable insn|jump out of range|last insn is not|"
      r"jump into the middle|invalid insn|div by zero|invalid shift|invalid (?:atomic|ALU)|opcode|"
      r"invalid ldimm64|BPF_\w+ (?:uses|is|insn)|R\d+ is invalid|invalid may_goto|fell off|no subprog|"
