@@ -130,7 +130,7 @@ def rules() -> dict[str, bool | int]:
         "atomics": xdp.load(word, Instruction(MOV, dst=1, imm=1), Instruction(0xDB, 10, 1, -8, 1), *end)[0],
         "v4": xdp.load(Instruction(MOV), Instruction(MOVX, 0, 0, 8), *end)[0],
         "acquire_release": xdp.load(word, Instruction(0xDB, 0, 10, -8, 0x100), *end)[0],
-        "may_goto": xdp.load(Instruction(0xE5, offset=0), *end)[0],
+        "may_goto": xdp.load(Instruction(0xE5, offset=1), Instruction(0x05, offset=-2), *end)[0],
         "tracks_negation": xdp.load(*few, Instruction(0x87), *near, Instruction(0x72, dst=2, offset=-1), *end)[0],
         "tracks_swaps": xdp.load(*few, Instruction(0xD7, imm=64), Instruction(0x77, imm=56), *near,
                                  Instruction(0x72, dst=2, offset=-8), *end)[0],

@@ -5,6 +5,7 @@ from bpfwright._typing import TYPE_CHECKING
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
 from bpfwright.userspace.verifier.reasons import Rejected
+from bpfwright.userspace.verifier.stack import EMPTY
 from bpfwright.userspace.verifier.state import Slot, State
 from bpfwright.userspace.verifier.values import Reg, s64, zero_offset
 
@@ -89,4 +90,4 @@ def destroy(w: Walk, reg: Reg, kind: str, count: int) -> None:
     release(w, first.ref)
     frame = w.state.frames[reg.frame]
     for index in range(count):
-        frame.stack[at - index] = Slot(bytes(8))
+        frame.stack[at - index] = EMPTY

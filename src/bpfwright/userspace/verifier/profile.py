@@ -17,6 +17,12 @@ _NEWEST: dict[str, Any] = {
     "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
 }
+# What no small program shows: rules of the kernels that were recorded.
+_UNPROBED: dict[str, dict[str, Any]] = {
+    "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False},
+    "linux_6_1": {"new_multiply": False, "lock_in_functions": False},
+    "linux_6_12": {"new_multiply": False},
+}
 
 
 class Profile:
@@ -35,7 +41,7 @@ class Profile:
         self.only_gpl: int = getattr(table, "ONLY_GPL", 0)
         self.contexts: dict[tuple[int, int], tuple[str, str, dict[int, str]]] = table.CONTEXTS
         self.structs: dict[str, tuple[str, str]] = table.STRUCTS
-        for rule, value in {**_NEWEST, **getattr(table, "RULES", {}), **rules}.items():
+        for rule, value in {**_NEWEST, **getattr(table, "RULES", {}), **_UNPROBED.get(name, {}), **rules}.items():
             setattr(self, rule, value)
 
     def __getattr__(self, name: str) -> Any:

@@ -150,13 +150,14 @@ class Program:
                  "sleepable", "spec", "subprograms", "at", "flags")
 
     def __init__(self, spec: ObjectSpec, program: ProgramSpec, insns: list[Insn], maps: list[Map],
-                 subprograms: list[Subprogram], lines: tuple[LineInfo, ...], kernel: Btf | None) -> None:
+                 subprograms: list[Subprogram], lines: tuple[LineInfo, ...], btf: Btf | None,
+                 kernel: Btf | None) -> None:
         self.spec, self.name = spec, program.name
         self.kind, self.attach_type = program.type, program.expected_attach_type
         self.attach_to, self.flags = program.attach_to, program.flags
         self.insns, self.maps, self.subprograms = insns, maps, subprograms
         self.lines, self.license, self.kernel = lines, spec.license, kernel
-        self.btf = Btf(spec.btf) if spec.btf else None
+        self.btf = btf
         self.sleepable = bool(program.flags & B.BPF_F_SLEEPABLE)
         self.at = {subprogram.start: subprogram for subprogram in subprograms}
 
@@ -182,7 +183,7 @@ def prepare(spec: ObjectSpec, name: str, kernel: Btf | None, relocator: Relocato
     if program is None:
         raise UsageError(f"the object has no program {name!r}")
     functions = {function.name: function for function in spec.functions}
-    btf = Btf(spec.btf) if spec.btf else None
+    btf = _own_types(spec.btf)
     maps = [Map(one, index, btf) for index, one in enumerate(spec.maps)]
     references: dict[tuple[str, str], Reference] = {}
     for one in maps:
@@ -218,7 +219,7 @@ def prepare(spec: ObjectSpec, name: str, kernel: Btf | None, relocator: Relocato
         is_global = bool(typed and btf is not None and btf.linkage(function.type_id) == 1)
         subprograms.append(Subprogram(index, member, start, end, function.type_id if typed else 0, is_global))
     subprograms = _raw_calls(insns, subprograms)
-    return Program(spec, program, insns, maps, subprograms, linked.lines, kernel)
+    return Program(spec, program, insns, maps, subprograms, linked.lines, btf, kernel)
 
 
 def _raw_calls(insns: list[Insn], subprograms: list[Subprogram]) -> list[Subprogram]:
@@ -271,6 +272,27 @@ def _externs(spec: ObjectSpec, functions: list[Any], references: dict[tuple[str,
     if size:
         maps.append(Map(MapSpec(".kconfig", B.BPF_MAP_TYPE_ARRAY, 4, size, 1, flags=B.BPF_F_RDONLY_PROG), len(maps),
                         None))
+
+
+class _Last:
+    """The types that were read last: the programs of one object share them."""
+
+    __slots__ = ("btf", "data")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.btf: Btf | None = None
+
+
+_last = _Last()
+
+
+def _own_types(data: bytes) -> Btf | None:
+    if not data:
+        return None
+    if _last.data is not data or _last.btf is None:
+        _last.data, _last.btf = data, Btf(data)
+    return _last.btf
 
 
 class _Names:

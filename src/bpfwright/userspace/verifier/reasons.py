@@ -51,7 +51,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"R\d+ type=\S+ expected=", TYPE),
     (r"backtracking misuse|expected pointer to STRUCT|only read from bpf_\w+ is supported|is not a scalar$", TYPE),
     (r"variable ringbuf_mem access|ptr R\d+ off=\S+ disallowed", CONTEXT),
-    (r"expects refcounted", REFERENCE),
+    (r"expects refcounted|still needs to be released|verifier contract: rele", REFERENCE),
     (r"math between|pointer arithmetic|pointer offset|makes .* pointer be out of bounds|"
      r"(?:subtract|subtraction) (?:pointer|from)|pointer [-+*/&|^%<>=]+ pointer|bitwise operator|"
      r"partial copy of pointer|sign-extension part of pointer|pointer .= operator|arithmetic.* prohibited|"
