@@ -69,7 +69,7 @@ def _binary(w: Walk, insn: Insn) -> int:
             raise Rejected(R.STRUCTURE, f"a shift by {insn.imm} of a number of {64 if wide else 32} bits")
     w.check_written(insn.dst)
     if src is None:
-        other = known(insn.imm)
+        other = insn.number
         if dst.type != SCALAR:
             regs[insn.dst] = _pointer(w, insn, op, wide, dst, other, False)
             return w.insn + 1
@@ -168,7 +168,7 @@ def _move(w: Walk, insn: Insn) -> int:
         if insn.src or insn.off:
             raise _reserved()
         w.check_written(insn.dst)
-        regs[insn.dst] = known(insn.imm if wide else insn.imm & U32)
+        regs[insn.dst] = insn.number if wide or insn.imm >= 0 else known(insn.imm & U32)
         return w.insn + 1
     if wide and insn.off == 1 and insn.imm:
         return _cast(w, insn)

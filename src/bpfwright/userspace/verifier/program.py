@@ -9,6 +9,7 @@ from bpfwright.errors import NotSupported, RelocationError, UsageError
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.objects import LineInfo, MapSpec, ObjectSpec, ProgramSpec
+from bpfwright.userspace.verifier.values import known
 
 if TYPE_CHECKING:
     from bpfwright.formats.btf import Relocator
@@ -116,14 +117,16 @@ def _typed(btf: Btf, type_id: int, at: int, depth: int) -> list[Field]:
 
 
 class Insn:
-    """One decoded instruction. `wide` is the 64-bit immediate of a load, `target` where a jump or call goes."""
+    """One decoded instruction. `wide` is the 64-bit immediate of a load, `target` where a call goes, `number` the
+    immediate as a value."""
 
-    __slots__ = ("code", "dst", "imm", "off", "src", "target", "wide")
+    __slots__ = ("code", "dst", "imm", "number", "off", "src", "target", "wide")
 
     def __init__(self, code: int, dst: int, src: int, off: int, imm: int) -> None:
         self.code, self.dst, self.src, self.off, self.imm = code, dst, src, off, imm
         self.wide = 0
         self.target = -1
+        self.number = known(imm)
 
 
 class Subprogram:

@@ -53,7 +53,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"variable ringbuf_mem access|ptr R\d+ off=\S+ disallowed", CONTEXT),
     (r"expects refcounted|still needs to be released|verifier contract: rele", REFERENCE),
     (r"math between|pointer arithmetic|pointer offset|makes .* pointer be out of bounds|"
-     r"(?:subtract|subtraction) (?:pointer|from)|pointer [-+*/&|^%<>=]+ pointer|bitwise operator|"
+     r"(?:subtract|subtraction) (?:pointer|from)|pointer s?[-+*/&|^%<>=]+ pointer|bitwise operator|"
      r"partial copy of pointer|sign-extension part of pointer|pointer .= operator|arithmetic.* prohibited|"
      r"operator prohibited",
      ARITHMETIC),
@@ -103,7 +103,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
      r"type \S+ is not|expected=|must point to|cannot be accessed|is not a pointer|is ptr_|unsupported reg type|"
      r"arg#\d+|R\d+ is|R\d+ must|expects|Unsupported reg type|same insn cannot be used|is not allowed to point|"
      r"pointer to ", TYPE),
-    (r"unknown opcode|reserved fields|invalid (?:BPF|bpf)_|unreachable insn|jump out of range|last insn is not|"
+    (r"addr_space_cast|unknown opcode|reserved fields|invalid (?:BPF|bpf)_|unreachable insn|jump out of range|"
+     r"last insn is not|"
      r"jump into the middle|invalid insn|div by zero|invalid shift|invalid (?:atomic|ALU)|opcode|"
      r"invalid ldimm64|BPF_\w+ (?:uses|is|insn)|R\d+ is invalid|invalid may_goto|fell off|no subprog|"
      r"insn \d+ was never|unexpected|invalid imm|unrecognized|Invalid insn", STRUCTURE),
