@@ -151,9 +151,6 @@ def _return(w: Walk) -> int:
         if result.smin < low or result.smax > high:
             raise Rejected(R.RETURN, f"the callback returns {result.smin} to {result.smax}", f"{low} to {high} in r0",
                            (0,))
-    elif not result.type:
-        # What a function leaves in r0 is the caller's to read, or not.
-        pass
     caller = state.frames[-2]
     if not callee.callback:
         caller.regs[0] = callee.regs[0]
@@ -171,7 +168,6 @@ def _return(w: Walk) -> int:
 
 def _check_return(w: Walk) -> None:
     state = w.state
-    frame = state.frames[0]
     regs = state.frames[-1].regs
     subprogram = w.program.subprograms[state.frames[-1].subprog]
     if state.frames[-1].is_async:
@@ -182,7 +178,6 @@ def _check_return(w: Walk) -> None:
         wanted = None
     else:
         wanted = contexts.returns(w.program)
-    _ = frame
     reg = regs[0]
     if not reg.type:
         raise Rejected(R.UNINITIALISED, "r0 is not set when the program ends", "a value in r0 on every path", (0,))
@@ -222,7 +217,7 @@ def release(w: Walk, number: int) -> None:
 def check_held(w: Walk, when: str) -> None:
     state = w.state
     for one in state.refs:
-        if one.kind == "ref" and not (False):
+        if one.kind == "ref":
             line = w.program.line(one.insn)
             where = f"line {line.line}" if line else f"instruction {one.insn}"
             raise Rejected(R.REFERENCE, f"{when}, and what was acquired at {where} is still held",
@@ -300,9 +295,6 @@ def _before(w: Walk, number: int, call: arguments.Call) -> None:
         locks.spin(w, call.lock, number == _SPIN_LOCK)
     elif number == 81 and not (regs[2].type == SCALAR and not regs[2].mask and not regs[2].value):
         raise Rejected(R.CONSTANT, "the flags of bpf_get_local_storage must be 0", "0 in r2", (2,))
-    elif number == 187:
-        wanted = (0, 1) if w.program.attach_type != 0 and w.program.kind != 29 else None
-        _ = wanted
 
 
 def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:

@@ -77,11 +77,10 @@ def argument(w: Walk, offset: int, size: int, write: bool) -> Reg:
                        "a read of 8 bytes at a multiple of 8")
     kernel = program.kernel
     assert kernel is not None
-    parameters, skipped, is_iterator = _target(w)
+    parameters, is_iterator = _target(w)
     index = offset // 8
     if index >= len(parameters):
         raise Rejected(R.CONTEXT, f"there is no argument {index + 1}")
-    _ = skipped
     number = parameters[index]
     beneath = kernel.resolve(number)
     if kernel.kind(beneath) != Kind.PTR:
@@ -91,7 +90,7 @@ def argument(w: Walk, offset: int, size: int, write: bool) -> Reg:
     target = kernel.resolve(kernel.type_of(beneath))
     tags = _type_tags(kernel, kernel.type_of(beneath))
     if kernel.kind(target) != Kind.STRUCT:
-        return unknown() if not is_iterator else _buffer(w, kernel, target)
+        return unknown()
     reg = zero_offset(K.BTF | (K.USER if "user" in tags else K.TRUSTED))
     reg.obj = of(w, target)
     if (is_iterator and index) or (not is_iterator and _may_be_null(program, index)):
@@ -110,10 +109,6 @@ def _may_be_null(program: Any, index: int) -> bool:
     return program.attach_type == B.BPF_TRACE_RAW_TP and index in _NULLABLE.get(program.attach_to, ())
 
 
-def _buffer(w: Walk, kernel: Btf, target: int) -> Reg:
-    return unknown()
-
-
 def _type_tags(btf: Btf, number: int) -> list[str]:
     tags = []
     while number and btf.kind(number) in Kind.MODIFIERS:
@@ -123,7 +118,7 @@ def _type_tags(btf: Btf, number: int) -> list[str]:
     return tags
 
 
-def _target(w: Walk) -> tuple[list[int], int, bool]:
+def _target(w: Walk) -> tuple[list[int], bool]:
     """The types of the arguments of what the program is for."""
     program, kernel = w.program, w.program.kernel
     assert kernel is not None
@@ -152,8 +147,8 @@ def _target(w: Walk) -> tuple[list[int], int, bool]:
                 found.append(kernel.type_of(kernel.type_of(number)))
     if found is None:
         raise Rejected(R.TARGET, f"the kernel has no {name!r} to attach to")
-    w.types[key] = found, 0, is_iterator
-    return found, 0, is_iterator
+    w.types[key] = found, is_iterator
+    return found, is_iterator
 
 
 def _members_with_unions(kernel: Btf, number: int) -> list[Any]:

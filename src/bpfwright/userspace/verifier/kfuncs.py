@@ -191,7 +191,7 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
         if not state.preempt:
             raise Rejected(R.LOCK, "preemption is on already", "bpf_preempt_disable before")
         state.preempt -= 1
-    first, second = state.regs[1], state.regs[2]
+    second = state.regs[2]
     regs = _clear(w)
     returned = kernel.type_of(kernel.type_of(insn.imm))
     if kernel.kind(returned) == Kind.VOID:
@@ -207,7 +207,6 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
             raise Rejected(R.CONSTANT, "the type in r2 must be a constant", "", (2,))
         reg = zero_offset(K.BTF | K.UNTRUSTED)
         target = second.value
-    _ = first
     if kernel.kind(kernel.resolve(target)) != Kind.STRUCT:
         regs[0] = unknown()
         return w.insn + 1

@@ -140,13 +140,17 @@ def _load(w: Walk, insn: Insn) -> int:
     return w.insn + 1
 
 
+# The kernel rewrites accesses through these: one instruction cannot be two things.
+_REWRITTEN = frozenset({K.CTX, K.SOCKET, K.SOCK_COMMON, K.TCP_SOCK, K.XDP_SOCK, K.BTF, K.ARENA})
+
+
 def _remember_kind(w: Walk, reg: Reg) -> None:
     """For who compiles the program: which kind of pointer an access goes through."""
     kind = reg.type & K.BASE
     old = w.aux.get(w.insn)
     if old is None:
         w.aux[w.insn] = reg.type
-    elif old & K.BASE != kind and ((old & K.BASE == K.BTF) != (kind == K.BTF) or K.CTX in (old & K.BASE, kind)):
+    elif old & K.BASE != kind and (kind in _REWRITTEN or old & K.BASE in _REWRITTEN):
         raise Rejected(R.TYPE, "one instruction accesses different kinds of pointers on different paths",
                        "an instruction of its own for each kind")
 
@@ -154,9 +158,8 @@ def _remember_kind(w: Walk, reg: Reg) -> None:
 def _store_register(w: Walk, insn: Insn) -> int:
     if insn.imm:
         raise _reserved()
-    src = w.read(insn.src)
+    w.read(insn.src)
     dst = w.read(insn.dst)
-    _ = src
     if dst.type != K.STACK:
         w.stack_use.write(w, 0, -1)
     access(w, insn.dst, dst, insn.off, _SIZES[insn.code & 0x18], True, insn.src)
@@ -191,9 +194,8 @@ def _atomic(w: Walk, insn: Insn) -> int:
         raise Rejected(R.STRUCTURE, "atomics work on 4 or 8 bytes")
     w.read(insn.src)
     dst = w.read(insn.dst)
-    old = None
     if op == 0xF1:
-        old = w.read(0)
+        w.read(0)
     regs = w.state.frames[-1].regs
     if _no_atomics(dst):
         raise Rejected(R.CONTEXT, f"atomics on r{insn.dst}, a {K.name(dst.type)}, are not allowed", "", (insn.dst,))
@@ -202,7 +204,6 @@ def _atomic(w: Walk, insn: Insn) -> int:
         w.check_written(target)
     else:
         target = -1
-    _ = old
     # The value read; then the memory written.
     result = access(w, insn.dst, dst, insn.off, size, False, target, strict=True)
     if target >= 0:
