@@ -305,12 +305,9 @@ def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:
         return None
     callee.is_callback = True
     if number == _TIMER_CALLBACK:
-        if callee.is_async and callee.checked:
-            return None
-        callee.is_async = callee.checked = True
+        callee.is_async = True
         other = State()
-        other.branches = 0
-        other.parent = state.parent
+        other.branches = 1
         frame = Frame(0, w.insn, callee.index)
         frame.is_async = True
         frame.regs[10] = zero_offset(K.STACK)
@@ -319,8 +316,7 @@ def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:
         frame.regs[2] = _pointer_to(K.MAP_KEY, one)
         frame.regs[3] = _pointer_to(K.MAP_VALUE, one)
         other.frames = [frame]
-        state.in_async += 1
-        other.in_async = state.in_async
+        other.in_async = state.in_async + 1
         other.first = callee.start
         w.push(callee.start, other)
         return None

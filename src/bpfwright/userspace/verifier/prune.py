@@ -368,12 +368,12 @@ def _stack_covers(before: Frame, now: Frame, ids: dict[int, int], exact: int, pr
         new = now.stack.get(at)
         if old is new and (old.reg is None or not (old.reg.id or old.reg.ref)):
             continue
-        if exact == EXACT and (new is None or old.kinds != new.kinds):
+        if exact and (new is None or old.kinds != new.kinds) and any(old.kinds):
             return False
         if not _slot_covers(old, new, ids, exact, precise >> at & 1):
             return False
-    if exact == EXACT:
-        return all(at in before.stack for at, slot in now.stack.items() if any(slot.kinds) and 8 * at < before.depth)
+    if exact:
+        return all(at in before.stack and any(before.stack[at].kinds) for at, slot in now.stack.items() if any(slot.kinds) and 8 * at < before.depth)
     return True
 
 
