@@ -35,6 +35,8 @@ def _place(number: int, reg: Reg, count: int) -> int:
     if reg.mask:
         raise Rejected(R.ITERATOR, "an iterator stands at a constant offset", "", (number,))
     offset = reg.off + s64(reg.value)
+    if not offset and count == 1:
+        return 0            # the kernel rounds towards zero: the frame's end is its first slot
     if offset % 8 or not -512 <= offset <= -8 * count:
         raise Rejected(R.ITERATOR, f"r{number} cannot hold an iterator: it takes {8 * count} aligned bytes of stack",
                        "", (number,))

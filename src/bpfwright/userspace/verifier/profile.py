@@ -11,7 +11,7 @@ __all__ = ["Profile"]
 # Rules that differ between kernels, as they are since Linux 6.18.
 _NEWEST: dict[str, Any] = {
     "v4": True, "atomics": True, "acquire_release": True, "may_goto": True, "tracks_negation": True,
-    "tracks_swaps": True,
+    "tracks_swaps": True, "forks_masks": True,
     "new_multiply": True, "linked_constants": True, "tnum_overlap": True, "uninitialised_stack": True,
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
     "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
@@ -19,9 +19,11 @@ _NEWEST: dict[str, Any] = {
 }
 # What no small program shows: rules of the kernels that were recorded.
 _UNPROBED: dict[str, dict[str, Any]] = {
-    "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False},
-    "linux_6_1": {"new_multiply": False, "lock_in_functions": False},
-    "linux_6_12": {"new_multiply": False},
+    "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False,
+                   "forks_masks": False},
+    "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False},
+    "linux_7_3": {"tracing_timers": True},
+    "linux_6_12": {"new_multiply": False, "forks_masks": False},
 }
 
 

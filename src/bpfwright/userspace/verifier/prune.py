@@ -373,7 +373,8 @@ def _stack_covers(before: Frame, now: Frame, ids: dict[int, int], exact: int, pr
         if not _slot_covers(old, new, ids, exact, precise >> at & 1):
             return False
     if exact:
-        return all(at in before.stack and any(before.stack[at].kinds) for at, slot in now.stack.items() if any(slot.kinds) and 8 * at < before.depth)
+        return all(at in before.stack and any(before.stack[at].kinds) for at, slot in now.stack.items()
+                   if any(slot.kinds) and 8 * at < before.depth)
     return True
 
 
