@@ -104,6 +104,24 @@ def test_arcs_are_those_of_coverage(engine: str) -> None:
     assert {arc for arc in found if arc[0] > 0} == own and (-START, FIRST) in found
 
 
+@xdp.program
+def no_telnet(ctx: xdp.Context) -> xdp.Action:
+    tcp = ctx.find(TCP)
+    if tcp is not None and tcp.dport == 23:
+        return xdp.DROP
+    return xdp.PASS
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("port", "ran"), [(23, [0, 1, 2]), (22, [0, 1, 3]), (0, [0, 1, 3])])
+def test_returned_constants_tell_which_return_it_was(engine: str, port: int, ran: list[int]) -> None:
+    first = no_telnet.function.__code__.co_firstlineno + 2
+    with Userspace(engine=engine, counts=True) as machine:
+        with load(no_telnet, machine=machine) as program:
+            program.test(Ethernet() / IPv4() / TCP(dport=port) if port else Ethernet())
+        assert sorted(line - first for line in machine.coverage().files[HERE].ran) == ran
+
+
 def test_nothing_runs_by_itself() -> None:
     found = after("interpreter")
     assert not found.ran and {0, 3, 6} <= {line - FIRST for line in found.missed}
@@ -194,10 +212,12 @@ def test_what_is_claimed_ran_in_python_too(block: int) -> None:
     """Random programs of arithmetic, the hardest case: the compiler moves, merges and removes most of it."""
     claimed = tried = 0
     for seed in range(40 * block, 40 * block + 40):
-        random = Random(seed)
+        random, drawn = Random(seed), Random(-seed)
         text = Writer(random).function()
         if seed % 2:
             text = text.replace("def f(", "@subprogram\ndef f(")
+        if seed % 4 == 3:  # as packet programs do: which constant it was tells where a run ended
+            text = "\n".join(re.sub("return .*", f"return {drawn.randint(0, 3)}", line) for line in text.splitlines())
         function: Any = define(text)
         types, result = parameter_types(function), _resolved(function, "return")
         calls = [operands(random, types) for _ in range(random.choice([1, 3, 10]))]
@@ -220,7 +240,7 @@ def test_what_is_claimed_ran_in_python_too(block: int) -> None:
         assert found.arcs & choices <= arcs, f"seed {seed}: {sorted((found.arcs & choices) - arcs)} not taken\n{text}"
         claimed += len(found.ran)
         tried += 1
-    assert tried >= 30 and claimed >= 100
+    assert tried >= 25 and claimed >= 100
 
 
 SOURCES = sorted([*(TOP / "examples").glob("*.py"), *(TOP / "bench" / "programs").glob("*.py"),

@@ -5,6 +5,7 @@ from bisect import bisect_right
 
 from bpfwright._typing import TYPE_CHECKING
 from bpfwright.userspace.coverage import Report
+from bpfwright.userspace.endings import Endings
 from bpfwright.userspace.proofs import Proof
 from bpfwright.userspace.statements import Flow, Places, places_of
 from bpfwright.userspace.transitions import OUTSIDE, edges, leaves, lines_by_slot, transitions
@@ -75,6 +76,7 @@ class _Measurement:
         if not flows:
             return
         went = edges(self.code, self.counts)
+        endings = Endings(self.code, went)
         stops = {label for slot in range(len(self.code.slots)) if leaves(self.code, slot)
                  if (label := self.record_at(slot)) is not None}
         proofs: dict[Flow, Proof] = {}
@@ -86,7 +88,7 @@ class _Measurement:
             firm = {line for slot, line in enumerate(line_of) if line and self.executed[slot] and self.firm(slot)}
             solid = {line for slot, line in enumerate(line_of) if line and self.solid(slot)} & flow.plain
             gates = {slot: flow.gate if slot in own_starts else OUTSIDE for slot in self.code.starts}
-            proofs[flow] = Proof(flow, transitions(self.code, went, line_of, gates), firm=firm, solid=solid,
+            proofs[flow] = Proof(flow, transitions(self.code, went, line_of, gates, endings), firm=firm, solid=solid,
                                  stops={line for owner, line, _ in stops if owner is flow}, faulted=self.faulted)
             proofs[flow].add(firm | {flow.gate for slot in own_starts if self.executed[slot]})
         self.enter_called(flows, proofs)

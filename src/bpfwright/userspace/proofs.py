@@ -11,7 +11,9 @@ store outside the stack (`firm`). The rest follows from these rules, and nothing
 - between: a run went from a statement that ran to another, with no other line between. If every way from the one to
   the other leads through a statement, that one ran, and the arcs that all ways share were taken. Ways through
   `solid` statements are none: those leave a call or an atomic wherever they run. A statement that has a choice must
-  have been left by a jump of its own; one that is not firm must be next to the other to count as reached;
+  have been left by a jump of its own; one that is not firm must be next to the other to count as reached. Where a
+  function ended with a constant, a `return` of other constants is no way to its end, and one
+  that alone can have given it ran;
 - called: a statement ran that calls a function of the file in any case: that one was entered.
 """
 from __future__ import annotations
@@ -47,18 +49,28 @@ class Proof:
     def add(self, ran: set[int]) -> None:
         """These ran; so did what follows from it by the rules."""
         self._close(ran)
+        for each in self.open:
+            if each.value is not None:
+                self._end(each.value)
         while True:
             left = []
             for each in self.open:
                 if each.start not in self.ran:
                     left.append(each)
                 elif self._counts(each):
-                    arcs = _needed(self.flow, each.start, each.end, self.through)
+                    arcs = _needed(self.flow, each.start, each.end, self.through, each.value)
                     self.arcs |= arcs
                     self._close({each for arc in arcs for each in arc} - self.ran)
             if len(left) == len(self.open):
                 return
             self.open = left
+
+    def _end(self, value: int) -> None:
+        """The function returned this constant: where only one statement can have, it did."""
+        ends = [each for each in self.flow.preceding.get(self.flow.gate, ()) if self.flow.may_return(each, value)]
+        if len(ends) == 1:
+            self._close({ends[0]} - self.ran)
+            self.arcs.add((ends[0], self.flow.gate))
 
     def _counts(self, each: Transition) -> bool:
         flow = self.flow
@@ -83,12 +95,16 @@ class Proof:
                 self.arcs |= {(here, each) for each in after}
 
 
-def _needed(flow: Flow, start: int, end: int, through: set[int]) -> set[tuple[int, int]]:
-    """The arcs that every way from `start` to `end` takes, of those that lead through `through` only."""
+def _needed(flow: Flow, start: int, end: int, through: set[int], value: int | None,
+            ) -> set[tuple[int, int]]:
+    """The arcs that every way from `start` to `end` takes, of those that lead through `through` only
+    and, at the function's end, by a `return` that can have given `value`."""
     inner = _reached(flow.following, start, through - {end}) & _reached(flow.preceding, end, through - {start})
     nodes = inner | {start}
     arcs = {(one, other) for one in nodes for other in flow.following.get(one, ())
             if (other in inner or other == end) and other != start}
+    if value is not None:
+        arcs = {arc for arc in arcs if arc[1] != flow.gate or flow.may_return(arc[0], value)}
     if len(arcs) > _MOST_ARCS:
         return set()
     return {arc for arc in arcs if not _leads(arcs, arc, start, end)} if _leads(arcs, None, start, end) else set()

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ast
 import linecache
+import sys
+from enum import EnumMeta
+from types import ModuleType
 
 from bpfwright._typing import Any, Sequence
 
@@ -16,13 +19,11 @@ __all__ = ["Flow", "Places", "places_of"]
 class Flow:
     """One function: `following` and `preceding` say what may run after and before each statement.
 
-    `gate` is the entry and exit. `open_ended` are statements that need not lead to their only successor: the head of a
-    `with` may have nothing to enter. `plain` evaluate all that they say, each time; `calls` are the names of functions
-    that a statement calls whenever it runs. `statements` are all of them, those
-    that nothing leads to included.
+    `gate` is the entry and exit, `statements` are all others, those that nothing leads to included.
     """
 
-    __slots__ = ("_behind", "calls", "following", "gate", "name", "open_ended", "plain", "preceding", "statements")
+    __slots__ = ("_behind", "calls", "following", "gate", "name", "open_ended", "plain", "preceding", "returns",
+                 "statements")
 
     def __init__(self, name: str, gate: int) -> None:
         self.name = name
@@ -30,9 +31,10 @@ class Flow:
         self.statements: set[int] = set()
         self.following: dict[int, set[int]] = {}
         self.preceding: dict[int, set[int]] = {}
-        self.open_ended: set[int] = set()
-        self.plain: set[int] = set()
-        self.calls: dict[int, set[str]] = {}
+        self.open_ended: set[int] = set()  # need not lead to their only successor: a `with` may have nothing to enter
+        self.plain: set[int] = set()  # evaluate all that they say, each time
+        self.calls: dict[int, set[str]] = {}  # the functions that a statement calls whenever it runs
+        self.returns: dict[int, frozenset[int]] = {}  # the low 32 bits of the constants that a `return` may give
         self._behind: dict[frozenset[int], dict[int, set[int]]] = {}
 
     def add(self, start: int, end: int) -> None:
@@ -40,6 +42,11 @@ class Flow:
         if start != end:
             self.following.setdefault(start, set()).add(end)
             self.preceding.setdefault(end, set()).add(start)
+
+    def may_return(self, statement: int, value: int) -> bool:
+        """Whether the function may end there with this value (its low 32 bits)."""
+        known = self.returns.get(statement)
+        return known is None or value & _HALF in known
 
     def before(self, statement: int) -> set[int]:
         """The statements that every way to this one leads through."""
@@ -65,6 +72,7 @@ class Flow:
         return known
 
 
+_HALF = (1 << 32) - 1
 _FORWARDS = frozenset((0,))  # no statement is in line 0
 
 
@@ -94,12 +102,13 @@ class Places:
 
     __slots__ = ("at", "flows")
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, names: dict[str, Any]) -> None:
         self.at: dict[int, tuple[Flow, int]] = {}
         self.flows: list[Flow] = []
+        known = _globals(tree, names)
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                self.flows.append(_Drawing(self.at, node).flow)
+                self.flows.append(_Drawing(self.at, node, known).flow)
 
 
 _known: dict[str, tuple[list[str], Places | None]] = {}
@@ -115,7 +124,7 @@ def places_of(file: str) -> Places | None:
     made = None
     if lines and not file.endswith((".c", ".h")):
         try:
-            made = Places(ast.parse("".join(lines)))
+            made = Places(ast.parse("".join(lines)), _names_of(file))
         except (SyntaxError, ValueError):
             made = None
     _known[file] = lines, made
@@ -133,7 +142,9 @@ class _Loop:
 class _Drawing:
     """Walks one function's body; each step gets the statements that lead to it and gives those that lead on."""
 
-    def __init__(self, at: dict[int, tuple[Flow, int]], node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def __init__(self, at: dict[int, tuple[Flow, int]], node: ast.FunctionDef | ast.AsyncFunctionDef,
+                 known: dict[str, Any]) -> None:
+        self.known = known
         first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
         self.at = at
         self.flow = Flow(node.name, -first)
@@ -204,6 +215,9 @@ class _Drawing:
     def leave(self, node: ast.stmt, leading: set[int]) -> set[int]:
         here = self.own(node.lineno, node.lineno, node.end_lineno or node.lineno, leading)
         self.called(here, node)
+        values = _constants(node.value, self.known) if isinstance(node, ast.Return) else None
+        if values is not None and self.flow.following.get(here) is None:
+            self.flow.returns[here] = frozenset(value & _HALF for value in values)
         self.flow.add(here, self.flow.gate)
         return set()
 
@@ -251,6 +265,54 @@ class _Drawing:
         last = node.cases[-1]
         open_ended = last.guard is not None or not _irrefutable(last.pattern)
         return ended | {here} if open_ended else ended
+
+
+def _names_of(file: str) -> dict[str, Any]:
+    """The names of the module that was imported from a file."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) == file:
+            return vars(module)
+    return {}
+
+
+def _globals(tree: ast.Module, names: dict[str, Any]) -> dict[str, Any]:
+    """Those that no function of the file has for something of its own."""
+    own: set[str] = set()
+    for function in ast.walk(tree):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                    own.add(node.id)
+                elif isinstance(node, ast.arg):
+                    own.add(node.arg)
+                elif isinstance(node, ast.alias):
+                    own.add((node.asname or node.name).partition(".")[0])
+                elif isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.MatchAs, ast.MatchStar)) and node.name \
+                        and node is not function:
+                    own.add(node.name)
+    return {name: value for name, value in names.items() if name not in own}
+
+
+def _constants(node: ast.expr | None, known: dict[str, Any]) -> set[int] | None:
+    """The numbers that an expression may be, when it is a choice of constants."""
+    if isinstance(node, ast.IfExp):
+        one, other = _constants(node.body, known), _constants(node.orelse, known)
+        return one | other if one is not None and other is not None else None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        inner = _constants(node.operand, known)
+        return {-value for value in inner} if inner is not None else None
+    value: Any = node.value if isinstance(node, ast.Constant) else _named(node, known)
+    return {int(value)} if isinstance(value, int) else None
+
+
+def _named(node: ast.expr | None, known: dict[str, Any]) -> Any:
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.Attribute):
+        base = _named(node.value, known)
+        if isinstance(base, (ModuleType, EnumMeta)):
+            return getattr(base, node.attr, None)
+    return None
 
 
 def _irrefutable(pattern: ast.pattern) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import Callable, NamedTuple, TypeVar
 from bpfwright.userspace.code import Code
 from bpfwright.userspace.counting import Counts, is_branch, leaders
+from bpfwright.userspace.endings import Endings
 
 __all__ = ["OUTSIDE", "Transition", "lines_by_slot", "transitions"]
 
@@ -16,11 +17,13 @@ _MANY = "many"
 
 class Transition(NamedTuple):
     """A run went from one line to another, with nothing but unknown instructions between. `branched`: it left the
-    first by a conditional jump of that line."""
+    first by a conditional jump of that line. `value`: what the function returned when it ended so, where that was a
+    constant; then the start may be OUTSIDE."""
 
     start: int
     end: int
     branched: bool
+    value: int | None = None
 
 
 def lines_by_slot(code: Code, label: Callable[[str, int], L]) -> list[L | None]:
@@ -76,7 +79,7 @@ def leaves(code: Code, slot: int) -> bool:
 
 
 def transitions(code: Code, went: list[tuple[int, int]], line_of: list[int | None], gates: dict[int, int],
-                ) -> set[Transition]:
+                endings: Endings) -> set[Transition]:
     """What certainly happened between lines.
 
     `line_of` gives each slot's line, None where that is unknown, OUTSIDE where it is none of those that are looked at;
@@ -109,10 +112,12 @@ def transitions(code: Code, went: list[tuple[int, int]], line_of: list[int | Non
             target: object = ends[start] if end == -1 else OUTSIDE
         else:
             target = line_of[end] if line_of[end] is not None else targets.get(end)
-        if isinstance(source, tuple) and isinstance(target, int):
-            line, branched = source
-            if line != target and line and target:
-                found.add(Transition(line, target, branched))
+        if not isinstance(target, int) or not target:
+            continue
+        value = endings.of(start, end) if target < 0 else None
+        line, branched = source if isinstance(source, tuple) else (OUTSIDE, False)
+        if line != target and (line or value is not None):
+            found.add(Transition(line, target, branched, value))
     return found
 
 
