@@ -15,6 +15,7 @@ from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
+from bpfwright.userspace.coverage import Report, measuring
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
 from bpfwright.userspace.stores import store_of
@@ -82,7 +83,8 @@ class Userspace(World, Unattached):
         self.budget = budget
         self.engine = engine
         self.checks = checks
-        self.counts = counts
+        self.counts = counts or measuring() is not None
+        self.kept = Report()
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
         World.__init__(self)
@@ -166,6 +168,15 @@ class Userspace(World, Unattached):
     def things(self) -> list[UserMap | UserProgram]:
         """The maps and programs that are loaded."""
         return list(self._things.values())
+
+    def coverage(self) -> Report:
+        """Which lines and branches of its programs ran, closed programs included; empty unless `counts`."""
+        found = Report()
+        found.merge(self.kept)
+        for thing in self.things():
+            if isinstance(thing, UserProgram):
+                found.add(thing)
+        return found
 
     def forget(self, thing: Any) -> None:
         """A program or map is gone."""
