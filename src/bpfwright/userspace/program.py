@@ -262,9 +262,10 @@ class UserProgram:
         other.registers[:] = [0, r[1], *([0] * 8), r[10]]
         other.stack_top = interpreter.stack_top
         try:
-            r[0] = other._go(0, machine.budget)
+            value = other._go(0, machine.budget)
         finally:
             other.registers[:], other.frames, other.stack_top = kept
+        r[0] = value  # after that: a program may go on in itself
         return None
 
 
