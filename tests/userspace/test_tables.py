@@ -52,3 +52,12 @@ def test_no_helper_has_two_bodies() -> None:
     for place in PYTHON.values():
         file, _, name = place.partition(":")
         assert name in import_module(f"bpfwright.userspace.{file}").__all__, place
+
+
+def test_words_of_the_machines_page_do_not_overlap() -> None:
+    from bpfwright.spec import page
+    places = {name: value for name, value in vars(page).items() if name.isupper() and value > page.PAGE}
+    lengths = {"COMM": 16, "ANCESTORS": 128, "DESCENT": 256, "CPUS": 4, "FAULT": 4, "FAULT_SLOT": 4}
+    ends = [(at, at + lengths.get(name, 8), name) for name, at in places.items() if name != "JIFFY_NS"]
+    for (_, end, one), (start, _, two) in zip(sorted(ends), sorted(ends)[1:], strict=False):
+        assert end <= start, (one, two)

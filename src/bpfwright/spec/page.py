@@ -4,10 +4,11 @@ Engines, stores and helpers share these places; a program sees none of them.
 """
 from __future__ import annotations
 
-__all__ = ["ANCESTORS", "ATTACH_COOKIE", "ATTACH_TYPE", "CGROUP", "CHECKED", "CLOCK", "COMM", "CPU", "CPUMASKS",
-           "CPUS", "DESCENT", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT", "FUNCTION_ADDRESS", "JIFFY_NS", "PAGE",
-           "PID_TGID", "PROGRAM", "RANDOM", "REDIRECT", "REDIRECT_FLAGS", "REDIRECT_MAP", "RETVAL", "SHADOW",
-           "SOCKET_COOKIE", "SOCKET_UID", "STACK_LOW", "STACK_TOP", "TAIL_CALLS", "TASK", "TASKS", "UID_GID"]
+__all__ = ["ANCESTORS", "ATTACH_COOKIE", "ATTACH_TYPE", "CGROUP", "CHECKED", "CLOCK", "COMM", "CONTEXT", "CPU",
+           "CPUMASKS", "CPUS", "DESCENT", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT", "FUNCTION_ADDRESS", "JIFFY_NS",
+           "PAGE", "PID_TGID", "PROGRAM", "RANDOM", "REDIRECT", "REDIRECT_FLAGS", "REDIRECT_MAP", "RETVAL", "SECRET",
+           "SHADOW", "SOCKET_COOKIE", "SOCKET_UID", "STACK_LOW", "STACK_TOP", "TAIL_CALLS", "TASK", "TASKS",
+           "UID_GID"]
 
 PAGE = 0x1000
 CPU, CPUS, CLOCK, RANDOM = PAGE, PAGE + 4, PAGE + 8, PAGE + 16  # 32 bits, 32 bits, ns, state
@@ -18,7 +19,8 @@ PROGRAM = PAGE + 128  # the bpf_prog_type of what runs
 ANCESTORS = PAGE + 136  # 16 cgroup ids, from the root down
 SOCKET_COOKIE, SOCKET_UID, ATTACH_COOKIE, ATTACH_TYPE = PAGE + 264, PAGE + 272, PAGE + 280, PAGE + 288
 REDIRECT_MAP, REDIRECT_FLAGS = PAGE + 296, PAGE + 304  # REDIRECT holds the helper's number and the target
-TASKS, CPUMASKS, RETVAL = PAGE + 328, PAGE + 336, PAGE + 344
+TASKS, CPUMASKS, RETVAL = PAGE + 368, PAGE + 376, PAGE + 384
+CONTEXT, SECRET = PAGE + 352, PAGE + 360  # of the run; what maps are known by
 FUNCTION_ADDRESS = PAGE + 312  # 320: four bytes that are a key for a moment
 JIFFY_NS = 4_000_000  # CONFIG_HZ=250
 CHECKED = PAGE + 328  # whether the run asks the shadow

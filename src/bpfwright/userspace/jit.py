@@ -13,6 +13,7 @@ from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS
 from bpfwright.maps.stores._header import KIND
 from bpfwright.spec import page as P
 from bpfwright.userspace.arena import FRAME
+from bpfwright.userspace.calls import STORE_CALLS
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
 
 __all__ = ["KINDS", "MapAt", "translate"]
@@ -547,6 +548,12 @@ class _Function:
     def _packet(self, slot: int, i: Instruction) -> None:
         """A load of classic BPF: where the packet has no such byte, the function ends with 0."""
         self.module.name("packet_load")
+        if self.module.checked:
+            self.module.name("guard_context")
+            known, right = self.fresh(), self.fresh()
+            self.out(f"{known} = call i64 @guard_context(i64 {self.get(6)})")
+            self.out(f"{right} = icmp ne i64 {known}, 0")
+            self._unless(right, _CALL, slot, self.get(6))
         offset, found, missing = self.fresh(), self.fresh(), self.fresh()
         given = self.get(i.src, 32) if i.row.op == "ldind" else "0"
         self.out(f"{offset} = add i32 {given}, {i.imm}")
@@ -573,7 +580,6 @@ class _Function:
         return ", ".join(f"i64 {self.get(n)}" for n in range(1, 1 + count))
 
     def _call(self, slot: int, i: Instruction) -> None:
-        from bpfwright.userspace.calls import STORE_CALLS
         result, below = self.fresh(), self.fresh()
         if i.row.op == "callx":
             self.module.declared["python"] = 8
@@ -596,6 +602,8 @@ class _Function:
             self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
             self._answered(result, True)
             return
+        if self.module.checked:
+            self._guard(slot, number)
         if number == 164:
             self.module.walks = True
             self.out(f"{below} = sub i64 %sp, {FRAME}")
@@ -622,6 +630,28 @@ class _Function:
         self.module.declared["python"] = 8
         self.out(f"{result} = call i64 @python(i64 {number}, i64 {slot}, {self._words(5)}, i64 %sp)")
         self._answered(result, True)
+
+    def _guard(self, slot: int, number: int) -> None:
+        """Fault unless a call's arguments are what they must be."""
+        from bpfwright.userspace.guards import guards_of
+        if not (number in STORE_CALLS or self.module.helper(number) or number == 164):
+            return  # Python looks itself
+        for guard in guards_of(number):
+            if guard.name == "guard_map" and self.maps.get(guard.registers[0]):
+                continue  # it was put there by the machine
+            given = [self.get(register) for register in guard.registers]
+            words = [*given, str(guard.size)] if guard.size else given
+            first = given[-1] if guard.name in ("guard_key", "guard_value", "guard_room") else given[0]
+            found, good = self.fresh(), self.fresh()
+            self.module.name(guard.name)
+            self.out(f"{found} = call i64 @{guard.name}({', '.join(f'i64 {word}' for word in words)})")
+            self.out(f"{good} = icmp ne i64 {found}, 0")
+            if guard.null:
+                null, either = self.fresh(), self.fresh()
+                self.out(f"{null} = icmp eq i64 {first}, 0")
+                self.out(f"{either} = or i1 {good}, {null}")
+                good = either
+            self._unless(good, {"read": _READ, "write": _WRITE, "call": _CALL}[guard.kind], slot, first)
 
     def _answered(self, result: str, may_fault: bool) -> None:
         if may_fault:

@@ -7,6 +7,7 @@ from struct import pack
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Iterator, Self
 from bpfwright.errors import KernelError, MapFull, NotSupported, SessionError, UsageError, WrongType
 from bpfwright.maps.stores import FILES
+from bpfwright.maps.stores._guards import stamp
 from bpfwright.maps.stores._header import BODY, CPUS, EXTRA, FLAGS, KEY_SIZE, KIND, MAX_ENTRIES, VALUE_SIZE
 from bpfwright.spec import memory as dialect
 from bpfwright.spec.objects import MapSpec
@@ -24,7 +25,8 @@ _KEYLESS = frozenset((22, 23, 30))
 _HANDLES = frozenset((3, 4, 8, 12, 13))  # programs, maps and the like by their numbers
 _OF_MAPS = frozenset((12, 13))
 _INDEXED = frozenset((2, 3, 4, 6, 8, 12, 14, 16, 17))  # E2BIG says that there is no such index
-_RING, _STORAGE = 27, frozenset((24, 28, 29, 32))
+_FRONT = 64  # the machine's own, of which the last eight bytes say that a map follows
+_STORAGE = frozenset((24, 28, 29, 32))
 _PATIENCE = 2000  # operations as Python before native code is worth its loading
 
 
@@ -62,8 +64,7 @@ class UserMap:
         self.value_size = self.value_stride * arena.cpus if self.per_cpu else spec.value_size
         self.room = room = self._store.room(spec.key_size, spec.value_size, spec.max_entries, arena.cpus, spec.flags)
         own = bool(getattr(self._store, "PRIVATE", False))
-        self.address = arena.allocate(BODY + room, align=4096 if spec.type == _RING else 64, owned=False,
-                                      writable=not spec.frozen)
+        self.address = arena.allocate(_FRONT + BODY + room, align=64, owned=False, writable=not spec.frozen) + _FRONT
         if not own:
             arena.allow(self.address + BODY, room)
         self._scratch = arena.allocate(self.key_size * 2 + self.value_stride + 64, owned=False)
@@ -72,6 +73,7 @@ class UserMap:
                               (VALUE_SIZE, spec.value_size), (MAX_ENTRIES, spec.max_entries), (FLAGS, spec.flags),
                               (CPUS, arena.cpus), (EXTRA, spec.map_extra & 0xFFFFFFFF)):
             dialect.store32(self.address + offset, value)
+        dialect.store64(self.address - 8, stamp(self.address))
         self._store.create(self.address)
         if spec.contents:
             arena.memory[self.address + BODY:self.address + BODY + len(spec.contents)] = spec.contents
@@ -110,7 +112,9 @@ class UserMap:
             self._release()
 
     def _release(self) -> None:
-        self._arena.release(self.address)
+        dialect.bind(self._arena.memory)
+        dialect.store64(self.address - 8, 0)
+        self._arena.release(self.address - _FRONT)
         self._arena.release(self._scratch)
 
     def __enter__(self) -> Self:

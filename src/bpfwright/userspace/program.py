@@ -6,12 +6,14 @@ from struct import unpack_from
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
 from bpfwright.errors import Fault, NotSupported
 from bpfwright.spec.memory import store32
+from bpfwright.maps.stores._guards import guard_map
 from bpfwright.spec.objects import ProgramSpec
-from bpfwright.spec.page import TAIL_CALLS
+from bpfwright.spec.page import CONTEXT, TAIL_CALLS
 from bpfwright.userspace.calls import body_of
 from bpfwright.userspace.code import FUNCTIONS, Code
 from bpfwright.userspace.counting import Counts
 from bpfwright.userspace.coverage import keep
+from bpfwright.userspace.guards import guarded
 from bpfwright.userspace.interpreter import Interpreter
 from bpfwright.userspace.records import note_redirect
 
@@ -154,8 +156,9 @@ class UserProgram:
         native = self.native() if machine.engine == "jit" else None
         first, second = (*words, 0, 0)[:2]
         if native is not None:
-            return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu))
-        return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget))
+            return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu), first)
+        return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget),
+                             first)
 
     def call_back(self, address: int, words: tuple[int, ...], cpu: int = 0) -> int:
         """Run one of its functions by the address that the program gave a helper; r0. Raises Fault."""
@@ -184,9 +187,10 @@ class UserProgram:
                 return None
         return self._native
 
-    def _guarded(self, stage: Any, cpu: int, run: Callable[[], int]) -> int:
+    def _guarded(self, stage: Any, cpu: int, run: Callable[[], int], context: int = 0) -> int:
         machine = self.machine
         machine.begin(cpu, self.spec)
+        machine.set_word(CONTEXT, stage.context if stage is not None else context)
         self.stage = stage
         try:
             return run()
@@ -223,12 +227,14 @@ class UserProgram:
         if own is not None:
             return lambda interpreter, r: own(*r[1:6])
         try:
-            return body_of(number)
+            body = body_of(number)
         except NotSupported as error:
             raise Fault("call", slot, why=error.what) from None
+        return body if self.verified else guarded(number, body, slot)
 
     def kernel_function(self, number: int, slot: int) -> Any:
-        return self.machine.kernel_function(number, slot)
+        body = self.machine.kernel_function(number, slot)
+        return body if self.verified else guarded(-number, body, slot)
 
     def packet_bytes(self, context: int, offset: int, size: int) -> bytes | None:
         """Bytes of a packet for the loads of classic BPF; None behind its end."""
@@ -239,6 +245,8 @@ class UserProgram:
     def tail_target(self, array: int, index: int) -> UserProgram | None:
         """The program that a tail call goes to, which is counted; None when there is none, or there were too many."""
         machine = self.machine
+        if not guard_map(array):
+            return None
         target = machine.program_in(array, index)
         done = machine.word(TAIL_CALLS)
         if target is None or done >= _MOST_TAIL_CALLS:
@@ -258,9 +266,10 @@ class UserProgram:
         other.registers[:] = [0, r[1], *([0] * 8), r[10]]
         other.stack_top = interpreter.stack_top
         try:
-            r[0] = other._go(0, machine.budget)
+            value = other._go(0, machine.budget)
         finally:
             other.registers[:], other.frames, other.stack_top = kept
+        r[0] = value  # after that: a program may go on in itself
         return None
 
 

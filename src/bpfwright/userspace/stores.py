@@ -52,11 +52,13 @@ def functions() -> dict[str, Callable[..., Any]]:
         function = helper_body(number)
         assert function is not None
         found[f"helper_{number}"] = function
+    from bpfwright.maps.stores._guards import GUARDS
     from bpfwright.userspace import kernel_functions
     from bpfwright.helpers.bodies.packets import packet_load
     from bpfwright.hooks.running import traffic
     found |= {name: getattr(traffic, name) for name in traffic.__all__ if name.islower()}
-    return found | kernel_functions.functions() | {"packet_load": packet_load}
+    return found | kernel_functions.functions() | {"packet_load": packet_load} | {
+        guard.__name__: guard for guard in GUARDS}
 
 
 _library = b""
