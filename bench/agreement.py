@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -128,64 +129,96 @@ class Tally:
         self.accepted = self.refused = self.right_accepts = self.right_refusals = self.same = 0
 
 
-def run(count: int, seed: int, strata: list[tuple[str, str]], save: str, quiet: bool = False,
-        limit: int = 1_000_000) -> tuple[dict[tuple[str, str], Tally], list[Case], list[float], int]:
-    """Draw `count` programs over all strata; the tallies, disagreements, times (s) and instructions walked."""
-    referee = Referee()
-    profile = Profile(cpus=os.cpu_count() or 0, limit=limit)
-    tallies: dict[tuple[str, str], Tally] = {}
-    disagreements: list[Case] = []
-    times: list[float] = []
-    walked = 0
-    slow: list[tuple[float, int, ObjectSpec, bool]] = []
-    each = max(2, count // len(strata))
-    for position, (kind, feature) in enumerate(strata):
-        rng = Random(f"{seed} {kind} {feature}")
-        tally = tallies[kind, feature] = Tally()
-        tries = 0
-        while tally.accepted + tally.refused < each and tries < 40 * each:
-            tries += 1
-            spec = population.generate(rng, kind, feature)
-            if rng.random() < 0.45:
-                spec = population.mutate(rng, spec)
+class Run:
+    """One measurement: what was asked, what both said."""
+
+    def __init__(self, limit: int) -> None:
+        self.referee = Referee()
+        self.profile = Profile(cpus=os.cpu_count() or 0, limit=limit)
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.disagreements: list[Case] = []
+        self.times: list[float] = []
+        self.walked = 0
+        self.slow: list[tuple[float, int, bool]] = []
+
+    def stratum(self, name: tuple[str, str], each: int, draw: Callable[[], tuple[ObjectSpec, bool, str]]) -> None:
+        """Draw until there are `each` programs, half of them accepted by the kernel."""
+        tally = self.tallies[name] = Tally()
+        for _ in range(60 * each):
+            if tally.accepted + tally.refused >= each:
+                break
             try:
-                accepted, sentence = referee.verdict(spec)
+                spec, accepted, sentence = draw()
             except BpfwrightError:
                 continue
-            if (tally.accepted if accepted else tally.refused) >= (each + 1) // 2:
-                continue
-            began = time.perf_counter()
-            ours = _ours(spec, profile, referee.vmlinux)
-            took = time.perf_counter() - began
-            times.append(took)
-            walked += ours.processed
-            if took > 1:
-                slow.append((took, ours.processed, spec, accepted))
-            if accepted:
-                tally.accepted += 1
-                tally.right_accepts += ours.accepted
-            else:
-                tally.refused += 1
-                tally.right_refusals += not ours.accepted
-                tally.same += not ours.accepted and ours.reason == classify(sentence)
-            if ours.accepted != accepted or (not accepted and ours.reason != classify(sentence)):
-                disagreements.append(Case(kind, feature, spec, accepted, sentence, ours._replace(aux={})))
+            if (tally.accepted if accepted else tally.refused) < (each + 1) // 2:
+                self.compare(name, spec, accepted, sentence)
+
+    def compare(self, name: tuple[str, str], spec: ObjectSpec, accepted: bool, sentence: str) -> None:
+        """Ask ours, and count."""
+        tally = self.tallies[name]
+        began = time.perf_counter()
+        ours = _ours(spec, self.profile, self.referee.vmlinux)
+        took = time.perf_counter() - began
+        self.times.append(took)
+        self.walked += ours.processed
+        if took > 2:
+            self.slow.append((took, ours.processed, accepted))
+        if accepted:
+            tally.accepted += 1
+            tally.right_accepts += ours.accepted
+        else:
+            tally.refused += 1
+            tally.right_refusals += not ours.accepted
+            tally.same += not ours.accepted and ours.reason == classify(sentence)
+        if ours.accepted != accepted or (not accepted and ours.reason != classify(sentence)):
+            self.disagreements.append(Case(*name, spec, accepted, sentence, ours._replace(aux={})))
+
+
+def run(count: int, seed: int, strata: list[tuple[str, str]], *, quiet: bool = False, limit: int = 1_000_000,
+        with_compiled: bool = False) -> Run:
+    """Draw `count` programs over all strata, and as many mutations of compiled programs again if asked for."""
+    made = Run(limit)
+    each = max(2, count // max(len(strata), 1))
+    for position, (kind, feature) in enumerate(strata):
+        random = Random(f"{seed} {kind} {feature}")
+
+        def draw(random: Random = random, kind: str = kind, feature: str = feature) -> tuple[ObjectSpec, bool, str]:
+            spec = population.generate(random, kind, feature)
+            if random.random() < 0.45:
+                spec = population.mutate(random, spec)
+            return spec, *made.referee.verdict(spec)
+
+        made.stratum((kind, feature), each, draw)
         if not quiet:
             print(f"\r\033[K{position + 1}/{len(strata)} {kind} {feature}", end="", file=sys.stderr, flush=True)
-    if save:
-        Path(save).write_bytes(pickle.dumps(
-            [(one.kind, one.feature, plain(one.spec), one.accepted, one.said, tuple(one.ours))
-             for one in disagreements]))
-    for took, processed, _, accepted in slow:
-        print(f"slow: {took:.1f} s, {processed} instructions, kernel {'accepts' if accepted else 'refuses'}")
-    if slow and save:
-        Path(save + ".slow").write_bytes(pickle.dumps([plain(one[2]) for one in slow]))
-    return tallies, disagreements, times, walked
+    if with_compiled:
+        _compiled(made, count // 4, seed)
+    return made
+
+
+def _compiled(made: Run, count: int, seed: int) -> None:
+    """Mutations of what our compiler made, by kind of program."""
+    from bench.compiled import Original, originals
+    kinds: dict[int, list[Original]] = {}
+    for original in originals(made.referee.vmlinux):
+        kinds.setdefault(original.spec.programs[0].type, []).append(original)
+    log = bytearray(LOG)
+    for kind, members in sorted(kinds.items()):
+        random = Random(f"{seed} compiled {kind}")
+
+        def draw(random: Random = random, members: list[Original] = members) -> tuple[ObjectSpec, bool, str]:
+            original = random.choice(members)
+            spec = original.mutated(random)
+            accepted, text = original.verdict(spec, log)
+            return spec, accepted, said(text)
+
+        made.stratum((members[0].spec.programs[0].section.partition("/")[0], "compiled"), count // len(kinds), draw)
 
 
 def _ours(spec: ObjectSpec, profile: Profile, vmlinux: Btf) -> Verdict:
     try:
-        return verify(spec, "main", profile=profile, kernel_btf=vmlinux)
+        return verify(spec, spec.programs[0].name, profile=profile, kernel_btf=vmlinux)
     except Exception as error:
         if os.environ.get("RAISE"):
             raise
@@ -196,25 +229,25 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:6.2f}" if whole else "   -  "
 
 
-def report(tallies: dict[tuple[str, str], Tally], disagreements: list[Case], times: list[float],
-           walked: int) -> None:
+def report(made: Run) -> None:
     print(f"{'stratum':32} {'n':>6} {'kernel':>7} {'accept':>7} {'reject':>7} {'class':>7}")
     total = Tally()
-    for (kind, feature), tally in tallies.items():
+    for (kind, feature), tally in made.tallies.items():
         _row(f"{kind} {feature}", tally)
         for name in vars(total):
             setattr(total, name, getattr(total, name) + getattr(tally, name))
     _row("all", total)
-    spent = sum(times)
-    print(f"{1e6 * spent / max(walked, 1):.1f} us per instruction, median program "
-          f"{1e3 * statistics.median(times):.2f} ms, {walked} instructions, {spent:.1f} s")
-    kinds: Counter[tuple[object, ...]] = Counter()
-    for one in disagreements:
-        ours = one.ours
-        label = "FALSE ACCEPT" if ours.accepted else "false reject" if one.accepted else "class"
-        kinds[label, one.said[:90] if label != "false reject" else "", f"{ours.reason}: {ours.message[:70]}"] += 1
+    spent = sum(made.times)
+    print(f"{1e6 * spent / max(made.walked, 1):.1f} us per instruction, median program "
+          f"{1e3 * statistics.median(made.times):.2f} ms, {made.walked} instructions, {spent:.1f} s")
+    for took, processed, accepted in made.slow:
+        print(f"slow: {took:.1f} s, {processed} instructions, kernel {'accepts' if accepted else 'refuses'}")
+    kinds: Counter[tuple[str, str, str]] = Counter()
+    for one in made.disagreements:
+        label = "FALSE ACCEPT" if one.ours.accepted else "false reject" if one.accepted else "class"
+        kinds[label, one.said[:90], f"{one.ours.reason}: {one.ours.message[:70]}"] += 1
     order = {"FALSE ACCEPT": 0, "false reject": 1, "class": 2}
-    for key, number in sorted(kinds.items(), key=lambda item: (order[str(item[0][0])], -item[1]))[:60]:
+    for key, number in sorted(kinds.items(), key=lambda item: (order[item[0][0]], -item[1]))[:60]:
         print(f"{number:5} {key[0]}: {key[1]} <> {key[2]}")
 
 
@@ -231,9 +264,15 @@ def main() -> None:
     parser.add_argument("--save", default="")
     parser.add_argument("--limit", type=int, default=1_000_000, help="instructions that our verifier walks at most")
     parser.add_argument("--only", default="", help="a kind or a feature")
+    parser.add_argument("--compiled", action="store_true", help="mutations of compiled programs too")
     options = parser.parse_args()
     strata = [one for one in population.strata() if not options.only or options.only in one]
-    report(*run(options.count, options.seed, strata, options.save, limit=options.limit))
+    made = run(options.count, options.seed, strata, limit=options.limit, with_compiled=options.compiled)
+    report(made)
+    if options.save:
+        Path(options.save).write_bytes(pickle.dumps(
+            [(one.kind, one.feature, plain(one.spec), one.accepted, one.said, tuple(one.ours))
+             for one in made.disagreements]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Asks a kernel what its verifier lets each kind of program do, and writes it as a table of `userspace/verifier`.
 
-    python scripts/record_profile.py NAME        writes src/bpfwright/userspace/verifier/profiles/NAME.py; needs root
+    python scripts/record_profile.py NAME [-]     writes src/bpfwright/userspace/verifier/profiles/NAME.py (-: prints
+                                                  it); needs root
 
 Every answer is a program that was loaded or refused: each helper from each kind of program, each byte range of each
 context read and written. Nothing is taken from the kernel's version.
@@ -108,12 +109,53 @@ class Prober:
     @staticmethod
     def _result(log: str, index: int) -> str:
         for line in log.splitlines():
-            if line.startswith(f"{index}: (") and ";" in line:
-                found = RESULT.search(line.partition(";")[2])
+            # Kernels before 5.18 tell in a line of its own what an instruction left.
+            told = line.partition(";")[2] if line.startswith(f"{index}: (") else ""
+            if told or line.startswith((f"{index + 1}: R0", f"{index + 1}: frame")):
+                found = RESULT.search(told or line)
                 if found:
                     kind = found[1]
                     return "scalar" if kind in ("inv", "scalar", "Pscalar") or kind.lstrip("-").isdigit() else kind
         return "scalar"
+
+
+def rules() -> dict[str, bool | int]:
+    """Which of the rules that came later than others this kernel has: each by a program that needs it."""
+    xdp = Prober(B.BPF_PROG_TYPE_XDP, 0, 0)
+    end = (Instruction(MOV), Instruction(EXIT))
+    word = Instruction(0x7A, dst=10, offset=-8)
+    few = (Instruction(CALL, imm=7), Instruction(0x57, imm=7))                        # r0 is 0 to 7
+    near = (Instruction(MOVX, dst=2, src=10), Instruction(0x0F, dst=2, src=0))        # r2 = r10 + r0
+    found: dict[str, bool | int] = {
+        "atomics": xdp.load(word, Instruction(MOV, dst=1, imm=1), Instruction(0xDB, 10, 1, -8, 1), *end)[0],
+        "v4": xdp.load(Instruction(MOV), Instruction(MOVX, 0, 0, 8), *end)[0],
+        "acquire_release": xdp.load(word, Instruction(0xDB, 0, 10, -8, 0x100), *end)[0],
+        "may_goto": xdp.load(Instruction(0xE5, offset=1), Instruction(0x05, offset=-2), *end)[0],
+        "tracks_negation": xdp.load(*few, Instruction(0x87), *near, Instruction(0x72, dst=2, offset=-1), *end)[0],
+        "tracks_swaps": xdp.load(*few, Instruction(0xD7, imm=64), Instruction(0x77, imm=56), *near,
+                                 Instruction(0x72, dst=2, offset=-8), *end)[0],
+        "linked_constants": xdp.load(
+            Instruction(CALL, imm=7), Instruction(0x57, imm=255), Instruction(MOVX, 1, 0), Instruction(0x07, 1, imm=1),
+            Instruction(0x25, 0, 0, 3, 6), Instruction(MOVX, 2, 10), Instruction(0x0F, 2, 1),
+            Instruction(0x72, 2, 0, -8), *end)[0],
+        "tnum_overlap": xdp.load(
+            Instruction(CALL, imm=7), Instruction(MOVX, 6, 0), Instruction(0x57, 6, imm=-2), Instruction(CALL, imm=7),
+            Instruction(0x47, 0, imm=1), Instruction(0x1D, 0, 6, 2), *end, Instruction(0x79, 0, 10, 8), *end)[0],
+        "uninitialised_stack": xdp.load(Instruction(0x79, 0, 10, -8), *end)[0],
+        "immediate_context_stores": Prober(B.BPF_PROG_TYPE_SCHED_CLS, 0, 0).load(Instruction(0x62, 1, 0, 8), *end)[0],
+        "private_stack": Prober(B.BPF_PROG_TYPE_TRACEPOINT, 0, 0).load(
+            Instruction(0x7A, 10, 0, -400), Instruction(CALL, src=1, imm=2), *end, Instruction(0x7A, 10, 0, -400),
+            *end)[0],
+        "stack_rounding": 16 if xdp.load(
+            Instruction(0x7A, 10, 0, -240), Instruction(CALL, src=1, imm=2), *end, Instruction(0x7A, 10, 0, -272),
+            *end)[0] else 32,
+    }
+    array = door.map_create(B.BPF_MAP_TYPE_ARRAY, 4, 8, 4, name="elements")
+    found["elides_null"] = xdp.load(word, Instruction(MOVX, 2, 10), Instruction(0x07, 2, imm=-8),
+                                    Instruction(0x62, 10, 0, -8, 1), Instruction(0x18, 1, 1, imm=array),
+                                    Instruction(CALL, imm=1), Instruction(0x79, 0, 0), *end)[0]
+    os.close(array)
+    return found
 
 
 def digits(masks: list[int]) -> str:
@@ -121,7 +163,7 @@ def digits(masks: list[int]) -> str:
     return "".join(f"{mask:x}" for mask in masks).rstrip("0")
 
 
-def main(name: str) -> None:
+def main(name: str, where: str = "") -> None:
     types = KernelTypes()
     helpers: dict[tuple[int, int], str] = {}
     contexts: dict[tuple[int, int], tuple[str, str, dict[int, str]]] = {}
@@ -166,7 +208,9 @@ def main(name: str) -> None:
            "# Recorded by scripts/record_profile.py; do not edit.", "from __future__ import annotations", "",
            "HELPERS: dict[tuple[int, int], int] = {"]
     out += [f"    {key}: {mask}," for key, mask in helpers.items()]
-    out += ["}", f"ONLY_GPL = {sum(1 << number for number in restricted):#x}",
+    out += ["}", "RULES: dict[str, int] = {",
+            *(f'    "{rule}": {value},' for rule, value in rules().items()), "}",
+            f"ONLY_GPL = {sum(1 << number for number in restricted):#x}",
             "CONTEXTS: dict[tuple[int, int], tuple[str, str, dict[int, str]]] = {"]
     for key, (reading, writing, kinds) in contexts.items():
         out += [f"    {key}: (", *_text(reading), *_text(writing), f"        {kinds}),"]
@@ -175,6 +219,9 @@ def main(name: str) -> None:
         out += [f'    "{key_name}": (', *_text(reading), *_text(writing)]
         out[-1] = out[-1][:-1] + "),"
     out += ["}", ""]
+    if where == "-":
+        print("\n".join(out))
+        return
     (folder / f"{name}.py").write_text("\n".join(out))
 
 
@@ -186,4 +233,4 @@ def _text(digits_of: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -11,9 +11,9 @@ from bpfwright._typing import Iterator
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import Code
 
-__all__ = ["Counts"]
+__all__ = ["Counts", "is_branch", "leaders"]
 
-_EXIT, _JA, _JA32, _CALL = 0x95, 0x05, 0x06, 0x85
+_EXIT, _JA, _JA32, _CALL, _TAIL_CALL = 0x95, 0x05, 0x06, 0x85, 12
 
 
 class Counts:
@@ -27,7 +27,7 @@ class Counts:
     def __init__(self, arena: Arena, code: Code) -> None:
         self._arena = arena
         self._code = code
-        self._leaders = _leaders(code)
+        self._leaders = leaders(code)
         self.address = arena.borrow(16 * len(code.slots))
         self.ran = [0] * len(code.slots)
         self.taken = [0] * len(code.slots)
@@ -61,19 +61,30 @@ class Counts:
         self._arena.memory[self.address:self.address + 16 * len(self._code.slots)] = bytes(16 * len(self._code.slots))
         self._arena.release(self.address)
 
+    def stopped(self, kind: str, slot: int) -> None:
+        """Native code faulted there: what follows in the same straight run was counted, and did not run."""
+        if kind == "depth":
+            return  # before anything was counted
+        for behind in range(slot + (kind != "budget"), len(self.ran)):
+            if behind in self._leaders and behind != slot:
+                break
+            self.ran[behind] -= 1
+
 
 def is_branch(opcode: int) -> bool:
     """Whether an opcode is a jump with a condition."""
     return opcode & 7 in (5, 6) and opcode not in (_EXIT, _JA, _JA32, _CALL, 0x8D, 0x0D)
 
 
-def _leaders(code: Code) -> set[int]:
+def leaders(code: Code) -> set[int]:
     """Where straight runs begin: at functions, at targets of jumps, and behind whatever does not simply go on."""
     found = set(code.starts)
     for slot, instruction in enumerate(code.slots):
         if instruction is None:
             continue
         opcode = instruction.opcode
+        if opcode == _CALL and not instruction.src and instruction.imm == _TAIL_CALL:
+            found.add(slot + 1)  # what follows runs only if there was no program to go to
         if opcode & 7 in (5, 6) and opcode not in (_CALL, 0x8D):
             found.add(slot + 1)
             if opcode not in (_EXIT, 0x0D):

@@ -131,8 +131,8 @@ class Interpreter:
         return registers[0]
 
     def _counted(self, counts: Counts, at: int, step: Step) -> int:
+        counts.ran[at] += 1  # also when it faults
         following = step(self.registers)
-        counts.ran[at] += 1
         instruction = self.code.slots[at]
         assert instruction is not None
         if following != at + instruction.slots and is_branch(instruction.opcode):

@@ -201,7 +201,8 @@ class _Function:
                 if instruction.opcode in (_EXIT, _JA, _JA32, 0x0D):
                     break
                 slot += instruction.slots
-                if targets:
+                if targets or (self.module.counters and instruction.opcode == 0x85 and not instruction.src
+                               and instruction.imm == 12):  # behind a tail call one counts anew
                     leaders.add(slot)
         return reached, leaders
 

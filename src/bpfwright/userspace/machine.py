@@ -15,6 +15,7 @@ from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
+from bpfwright.userspace.coverage import Report, measuring
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
 from bpfwright.userspace.stores import store_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserObject", "Userspace"]
 
+_PATIENCE = 50_000  # instructions walked, about a second: what takes longer to verify runs checked
 _PROG_ARRAY, _TASK_STORAGE, _OF_MAPS = 3, 29, (12, 13)
 
 
@@ -81,7 +83,8 @@ class Userspace(World, Unattached):
         self.budget = budget
         self.engine = engine
         self.checks = checks
-        self.counts = counts
+        self.counts = counts or measuring() is not None
+        self.kept = Report()
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
         World.__init__(self)
@@ -166,6 +169,15 @@ class Userspace(World, Unattached):
         """The maps and programs that are loaded."""
         return list(self._things.values())
 
+    def coverage(self) -> Report:
+        """Which lines and branches of its programs ran, closed programs included; empty unless `counts`."""
+        found = Report()
+        found.merge(self.kept)
+        for thing in self.things():
+            if isinstance(thing, UserProgram):
+                found.add(thing)
+        return found
+
     def forget(self, thing: Any) -> None:
         """A program or map is gone."""
         self._things.pop(thing.fd, None)
@@ -217,10 +229,10 @@ class Userspace(World, Unattached):
     def _judged(self, spec: ObjectSpec, program: ProgramSpec, relocated: frozenset[int]) -> tuple[bool, frozenset[int]]:
         """Whether the program may run unchecked, and which of its loads may find nothing: where no kernel's types are
         known, those by CO-RE."""
-        from bpfwright.userspace.verifier import verify
+        from bpfwright.userspace.verifier import Profile, verify
         from bpfwright.userspace.verifier.kinds import BASE, BTF
         try:
-            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf)
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf, profile=Profile(limit=_PATIENCE))
         except NotSupported:
             return False, relocated if self.kernel_btf is None else frozenset()
         probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)

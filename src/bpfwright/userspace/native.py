@@ -93,6 +93,8 @@ class NativeProgram:
             raise self._problem
         kind, slot = unpack_from("<II", arena.memory, FAULT)
         if kind:
+            if self._program.counts is not None:
+                self._program.counts.stopped(KINDS[kind], slot)
             raise Fault(KINDS[kind], slot, unpack_from("<Q", arena.memory, FAULT_ADDRESS)[0])
         return value
 

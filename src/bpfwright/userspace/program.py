@@ -12,6 +12,7 @@ from bpfwright.spec.page import CONTEXT, TAIL_CALLS
 from bpfwright.userspace.calls import body_of
 from bpfwright.userspace.code import FUNCTIONS, Code
 from bpfwright.userspace.counting import Counts
+from bpfwright.userspace.coverage import keep
 from bpfwright.userspace.guards import guarded
 from bpfwright.userspace.interpreter import Interpreter
 from bpfwright.userspace.records import note_redirect
@@ -62,6 +63,7 @@ class UserProgram:
         self.interpreter = Interpreter(code, machine.arena, self, probes=self.probes)
         self._native: NativeProgram | None = None
         self.counts: Counts | None = None
+        self.faulted = False  # a run was stopped in the middle
         if machine.counts:
             self.counts = self.interpreter.counts = Counts(machine.arena, code)
 
@@ -193,6 +195,7 @@ class UserProgram:
         try:
             return run()
         except Fault as fault:
+            self.faulted = True
             if fault.line is None:
                 raise Fault(fault.kind, fault.instruction, fault.address, why=fault.why or _place(self.code, fault),
                             line=self.code.line_at(fault.instruction)) from None
@@ -210,6 +213,7 @@ class UserProgram:
             self._native.close()
             self._native = None
         if self.counts is not None:
+            keep(self, self.machine.kept)
             self.counts.close()
             self.counts = self.interpreter.counts = None
         self.machine.forget(self)

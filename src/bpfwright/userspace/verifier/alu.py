@@ -17,6 +17,7 @@ from bpfwright.userspace.verifier.values import (
     coerce,
     known,
     s64,
+    set_known32,
     sign_extend,
     sign_extend32,
     sync,
@@ -69,7 +70,7 @@ def _binary(w: Walk, insn: Insn) -> int:
             raise Rejected(R.STRUCTURE, f"a shift by {insn.imm} of a number of {64 if wide else 32} bits")
     w.check_written(insn.dst)
     if src is None:
-        other = known(insn.imm)
+        other = insn.number
         if dst.type != SCALAR:
             regs[insn.dst] = _pointer(w, insn, op, wide, dst, other, False)
             return w.insn + 1
@@ -89,6 +90,8 @@ def _binary(w: Walk, insn: Insn) -> int:
         return w.insn + 1
     else:
         other = src
+    if op in _MASKS and not other.mask and dst.mask and w.profile.forks_masks:
+        dst = _forked(w, insn, dst)
     multiply: Any = tnum_mul if w.profile.new_multiply else tnum_mul_old
     result = dst.copy()
     if wide:
@@ -107,6 +110,23 @@ def _binary(w: Walk, insn: Insn) -> int:
         result.id = result.off = 0
     regs[insn.dst] = result
     return w.insn + 1
+
+
+_MASKS = frozenset({"and", "or"})
+
+
+def _forked(w: Walk, insn: Insn, dst: Reg) -> Reg:
+    """A number that is -1 or 0 (what a shift of the sign leaves) is masked: both cases are followed, one at a time."""
+    if dst.smin == -1 and dst.smax == 0:
+        w.push(w.insn).regs[insn.dst] = known(0)
+        return known(-1)
+    if dst.s32min == -1 and dst.s32max == 0:
+        zero, ones = dst.copy(), dst.copy()
+        set_known32(zero, 0)
+        set_known32(ones, U32)
+        w.push(w.insn).regs[insn.dst] = zero
+        return ones
+    return dst
 
 
 def _negate(w: Walk, insn: Insn) -> int:
@@ -168,7 +188,7 @@ def _move(w: Walk, insn: Insn) -> int:
         if insn.src or insn.off:
             raise _reserved()
         w.check_written(insn.dst)
-        regs[insn.dst] = known(insn.imm if wide else insn.imm & U32)
+        regs[insn.dst] = insn.number if wide or insn.imm >= 0 else known(insn.imm & U32)
         return w.insn + 1
     if wide and insn.off == 1 and insn.imm:
         return _cast(w, insn)

@@ -23,7 +23,7 @@ _KEYS = frozenset({K.STACK, K.PACKET, K.PACKET_META, K.MAP_KEY, K.MAP_VALUE, K.M
 _SOCKETS = frozenset({K.SOCK_COMMON, K.SOCKET, K.TCP_SOCK, K.XDP_SOCK})
 _MAX_SIZE = 1 << 29
 _PACKET_MEMORY = frozenset({3, 4, 6, 12, 14, 16, 10, 11, 19, 21, 22, 8, 25})
-_LOOKUP, _PERCPU_LOOKUP = 1, 195
+_LOOKUP, _DYNPTR_FROM_MEMORY = 1, 197
 
 
 def _is_null(reg: Reg) -> bool:
@@ -165,6 +165,8 @@ class Call:
         kind = self.prototype.arguments[number - 1].removesuffix("?")
         if reg.type & K.BASE not in _MEMORY or (reg.type & K.BASE == K.BTF and kind != "r"):
             raise self._wrong(number, reg, "a pointer to memory")
+        if self.number == _DYNPTR_FROM_MEMORY and reg.type & K.BASE != K.MAP_VALUE:
+            raise self._wrong(number, reg, "a map's value")
         if reg.type & K.RDONLY and kind != "r":
             raise Rejected(R.TYPE, f"r{number} points to memory that can only be read", "", (number,))
 

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable
-from bpfwright.userspace.verifier import arguments, contexts, locks
+from bpfwright.formats.isa.opcodes import OPCODES
+from bpfwright.userspace.verifier import arguments, contexts, locks, memory
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
-from bpfwright.userspace.verifier.helpers import PROTOTYPES, callback_argument
+from bpfwright.userspace.verifier.helpers import PROTOTYPES, callback_argument, variant
 from bpfwright.userspace.verifier.program import Subprogram
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.state import UNINIT, Frame, Reference, State, replace_all
@@ -26,10 +27,19 @@ _SCRATCH = range(6)
 
 
 def resolve(w: Walk) -> None:
-    """Calls of helpers and functions that do not exist are found before anything is walked."""
-    for index, insn in enumerate(w.insns):
-        if insn.code == 0x85 and insn.src not in (0, 1, 2):
-            raise Rejected(R.STRUCTURE, f"instruction {index} is a call of an unknown kind")
+    """What instructions refer to, and opcodes that are none, are found before anything is walked."""
+    insns = w.insns
+    index = 0
+    while index < len(insns):
+        insn = insns[index]
+        if insn.code == 0x18:
+            memory.check_reference(w, index)
+            index += 1
+        elif insn.code not in OPCODES or insn.code == 0x8D:
+            raise Rejected(R.STRUCTURE, f"opcode {insn.code:#04x} is unknown")
+        elif insn.code & 7 == 1 and insn.imm:
+            raise Rejected(R.STRUCTURE, "a load with a field set that means nothing there")
+        index += 1
 
 
 def _call(w: Walk, insn: Insn) -> int:
@@ -134,18 +144,13 @@ def _return(w: Walk) -> int:
         raise Rejected(R.STACK, "a function returns a pointer to its own stack", "a number, or memory of the caller")
     if callee.callback:
         if result.type != SCALAR:
-            if not result.type:
-                raise Rejected(R.UNINITIALISED, "r0 is not set when the callback returns", "a value in r0", (0,))
-            raise Rejected(R.RETURN, "the callback returns a pointer", "a number in r0", (0,))
+            raise Rejected(R.RETURN, "the callback returns no number", "a number in r0", (0,))
         low, high = callee.returns or (0, 1)
         w.precise(0)
         result = callee.regs[0]
         if result.smin < low or result.smax > high:
             raise Rejected(R.RETURN, f"the callback returns {result.smin} to {result.smax}", f"{low} to {high} in r0",
                            (0,))
-    elif not result.type:
-        # What a function leaves in r0 is the caller's to read, or not.
-        pass
     caller = state.frames[-2]
     if not callee.callback:
         caller.regs[0] = callee.regs[0]
@@ -163,7 +168,6 @@ def _return(w: Walk) -> int:
 
 def _check_return(w: Walk) -> None:
     state = w.state
-    frame = state.frames[0]
     regs = state.frames[-1].regs
     subprogram = w.program.subprograms[state.frames[-1].subprog]
     if state.frames[-1].is_async:
@@ -174,7 +178,6 @@ def _check_return(w: Walk) -> None:
         wanted = None
     else:
         wanted = contexts.returns(w.program)
-    _ = frame
     reg = regs[0]
     if not reg.type:
         raise Rejected(R.UNINITIALISED, "r0 is not set when the program ends", "a value in r0 on every path", (0,))
@@ -214,7 +217,7 @@ def release(w: Walk, number: int) -> None:
 def check_held(w: Walk, when: str) -> None:
     state = w.state
     for one in state.refs:
-        if one.kind == "ref" and not (False):
+        if one.kind == "ref":
             line = w.program.line(one.insn)
             where = f"line {line.line}" if line else f"instruction {one.insn}"
             raise Rejected(R.REFERENCE, f"{when}, and what was acquired at {where} is still held",
@@ -255,6 +258,7 @@ def _helper(w: Walk, insn: Insn) -> int:
                        "a sleepable program")
     if state.rcu and "sleeps" in prototype.flags:
         raise Rejected(R.SLEEP, f"bpf_{prototype.name} may sleep, inside an RCU section")
+    prototype = variant(number, program.kind, prototype)
     call = arguments.Call(w, number, prototype)
     call.check()
     regs = state.frames[-1].regs
@@ -291,9 +295,6 @@ def _before(w: Walk, number: int, call: arguments.Call) -> None:
         locks.spin(w, call.lock, number == _SPIN_LOCK)
     elif number == 81 and not (regs[2].type == SCALAR and not regs[2].mask and not regs[2].value):
         raise Rejected(R.CONSTANT, "the flags of bpf_get_local_storage must be 0", "0 in r2", (2,))
-    elif number == 187:
-        wanted = (0, 1) if w.program.attach_type != 0 and w.program.kind != 29 else None
-        _ = wanted
 
 
 def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:
@@ -304,12 +305,9 @@ def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:
         return None
     callee.is_callback = True
     if number == _TIMER_CALLBACK:
-        if callee.is_async and callee.checked:
-            return None
-        callee.is_async = callee.checked = True
+        callee.is_async = True
         other = State()
-        other.branches = 0
-        other.parent = state.parent
+        other.branches = 1
         frame = Frame(0, w.insn, callee.index)
         frame.is_async = True
         frame.regs[10] = zero_offset(K.STACK)
@@ -318,8 +316,7 @@ def _with_callback(w: Walk, number: int, call: arguments.Call) -> int | None:
         frame.regs[2] = _pointer_to(K.MAP_KEY, one)
         frame.regs[3] = _pointer_to(K.MAP_VALUE, one)
         other.frames = [frame]
-        state.in_async += 1
-        other.in_async = state.in_async
+        other.in_async = state.in_async + 1
         other.first = callee.start
         w.push(callee.start, other)
         return None

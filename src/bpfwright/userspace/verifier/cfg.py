@@ -19,7 +19,8 @@ class Flow:
     """What the graph says: instructions where states are compared (`prune_points`), always kept (`checkpoints`),
     reached by a jump (`jump_points`); calls that run callbacks; loops (`components`); live registers as masks."""
 
-    __slots__ = ("callback_calls", "checkpoints", "components", "iterators", "jump_points", "live", "prune_points")
+    __slots__ = ("callback_calls", "checkpoints", "components", "iterators", "jump_points", "live",
+                 "live_numbers", "prune_points")
 
     def __init__(self) -> None:
         self.prune_points: set[int] = set()
@@ -29,6 +30,7 @@ class Flow:
         self.iterators: set[int] = set()
         self.components: dict[int, int] = {}
         self.live: list[int] = []
+        self.live_numbers: list[tuple[int, ...]] = []
 
 
 def check_subprograms(program: Program, profile: Profile) -> None:
@@ -224,6 +226,7 @@ def _live(program: Program, flow: Flow) -> None:
                 live[index] = now
                 changed = True
     flow.live = live
+    flow.live_numbers = [tuple(number for number in range(10) if mask >> number & 1) for mask in live]
 
 
 def _components(program: Program, flow: Flow) -> None:

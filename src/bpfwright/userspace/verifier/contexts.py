@@ -46,12 +46,13 @@ def access(w: Walk, number: int, offset: int, size: int, write: bool, signed: bo
     """One access to the context; what a load gives."""
     program = w.program
     kind = program.kind
-    if offset < 0:
-        raise _refuse(offset, size, write)
     if kind == B.BPF_PROG_TYPE_TRACEPOINT:
-        if write or offset < _HEAD or offset + size > _MAX_RECORD or offset % size:
+        # The kernel compares without sign: below the record nothing stops it.
+        if write or 0 <= offset < _HEAD or offset + size > _MAX_RECORD or offset % size:
             raise _refuse(offset, size, write)
         return unknown()
+    if offset < 0:
+        raise _refuse(offset, size, write)
     if kind in _TYPED:
         from bpfwright.userspace.verifier.kerneltypes import argument
         return argument(w, offset, size, write)

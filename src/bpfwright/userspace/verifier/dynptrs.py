@@ -6,6 +6,7 @@ from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
 from bpfwright.userspace.verifier import stack
 from bpfwright.userspace.verifier.reasons import Rejected
+from bpfwright.userspace.verifier.stack import EMPTY
 from bpfwright.userspace.verifier.state import Slot, replace_all
 from bpfwright.userspace.verifier.values import Reg, s64, unknown, zero_offset
 
@@ -102,7 +103,7 @@ def release(w: Walk, found: Dynptr) -> None:
     for frame in w.state.frames:
         for at in [at for at, slot in frame.stack.items() if slot.kinds[7] == K.S_DYNPTR and slot.reg is not None
                    and slot.reg.ref == found.ref]:
-            frame.stack[at] = Slot(bytes(8))
+            frame.stack[at] = EMPTY
     if found.ref:
         release_reference(w, found.ref)
     invalidate_slices(w, found.id)

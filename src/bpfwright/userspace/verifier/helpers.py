@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bpfwright._typing import NamedTuple
 
-__all__ = ["PROTOTYPES", "Prototype", "callback_argument", "is_async_callback"]
+__all__ = ["PROTOTYPES", "Prototype", "callback_argument", "is_async_callback", "variant"]
 
 
 class Prototype(NamedTuple):
@@ -265,6 +265,24 @@ def callback_argument(number: int) -> bool:
 def is_async_callback(number: int) -> bool:
     """Whether a helper keeps a callback for later."""
     return number == 170
+
+
+_SKB_KINDS = frozenset({3, 4, 10, 11, 12, 19})
+_SOCKET_OPTIONS = frozenset({25, 26, 29})
+
+
+def variant(number: int, kind: int, prototype: Prototype) -> Prototype:
+    """The same number means other arguments for some kinds of programs."""
+    arguments = prototype.arguments
+    if number == 17 and kind not in _SKB_KINDS:
+        arguments = ()
+    elif (number == 46 and kind in (26, 29)) or (number in (49, 57) and kind in _SOCKET_OPTIONS):
+        arguments = ("bsk", *arguments[1:])
+    elif number == 124 and kind == 30:
+        arguments = ("c", "sk?", "a")
+    else:
+        return prototype
+    return prototype._replace(arguments=arguments)
 
 
 # Which kind of map goes with which helpers, and the other way round; others go with the plain ones.

@@ -5,6 +5,7 @@ from bpfwright._typing import TYPE_CHECKING
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
 from bpfwright.userspace.verifier.reasons import Rejected
+from bpfwright.userspace.verifier.stack import EMPTY
 from bpfwright.userspace.verifier.state import Slot, State
 from bpfwright.userspace.verifier.values import Reg, s64, zero_offset
 
@@ -29,11 +30,13 @@ def of_call(w: Walk, index: int, state: State) -> Reg | None:
 
 def _place(number: int, reg: Reg, count: int) -> int:
     if reg.type != K.STACK:
-        raise Rejected(R.TYPE if not reg.type & K.MAYBE_NULL else R.NULL,
-                       f"r{number} is a {K.name(reg.type)}, not an iterator", "an iterator on the stack", (number,))
+        raise Rejected(R.ITERATOR, f"r{number} is a {K.name(reg.type)}, not an iterator", "an iterator on the stack",
+                       (number,))
     if reg.mask:
         raise Rejected(R.ITERATOR, "an iterator stands at a constant offset", "", (number,))
     offset = reg.off + s64(reg.value)
+    if not offset and count == 1:
+        return 0            # the kernel rounds towards zero: the frame's end is its first slot
     if offset % 8 or not -512 <= offset <= -8 * count:
         raise Rejected(R.ITERATOR, f"r{number} cannot hold an iterator: it takes {8 * count} aligned bytes of stack",
                        "", (number,))
@@ -89,4 +92,4 @@ def destroy(w: Walk, reg: Reg, kind: str, count: int) -> None:
     release(w, first.ref)
     frame = w.state.frames[reg.frame]
     for index in range(count):
-        frame.stack[at - index] = Slot(bytes(8))
+        frame.stack[at - index] = EMPTY

@@ -89,7 +89,7 @@ def _conditional(w: Walk, insn: Insn) -> int:
     else:
         if insn.src:
             raise _reserved()
-        src = known(insn.imm)
+        src = insn.number
     taken = _taken(dst, src, op, narrow, w.profile.tnum_overlap)
     if taken >= 0:
         if dst.type == SCALAR:

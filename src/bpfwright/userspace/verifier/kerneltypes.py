@@ -6,7 +6,7 @@ from bpfwright._typing import TYPE_CHECKING, Any
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
-from bpfwright.userspace.verifier.program import Field, Map
+from bpfwright.userspace.verifier.program import Field, Map, find
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.values import SCALAR, Reg, s64, unknown, zero_offset
 
@@ -46,7 +46,7 @@ def _by_name(w: Walk, name: str) -> Type | None:
     kernel = w.program.kernel
     if kernel is None:
         return None
-    found = next(iter(kernel.find_all(name, Kind.STRUCT)), 0)
+    found = find(kernel, name, Kind.STRUCT)
     return of(w, found) if found else None
 
 
@@ -72,24 +72,25 @@ def named(w: Walk, text: str, maybe: bool) -> Reg:
 def argument(w: Walk, offset: int, size: int, write: bool) -> Reg:
     """A word of a typed context: the arguments of the function, tracepoint or iterator that the program is for."""
     program = w.program
-    if write or offset % 8 or size != 8:
+    if write or offset % 8:
         raise Rejected(R.CONTEXT, f"bytes {offset} to {offset + size} of the arguments",
                        "a read of 8 bytes at a multiple of 8")
     kernel = program.kernel
     assert kernel is not None
-    parameters, skipped, is_iterator = _target(w)
+    parameters, is_iterator = _target(w)
     index = offset // 8
     if index >= len(parameters):
         raise Rejected(R.CONTEXT, f"there is no argument {index + 1}")
-    _ = skipped
     number = parameters[index]
     beneath = kernel.resolve(number)
     if kernel.kind(beneath) != Kind.PTR:
         return unknown()
+    if size != 8:
+        raise Rejected(R.CONTEXT, f"a part of argument {index + 1}, a pointer", "a read of 8 bytes")
     target = kernel.resolve(kernel.type_of(beneath))
     tags = _type_tags(kernel, kernel.type_of(beneath))
     if kernel.kind(target) != Kind.STRUCT:
-        return unknown() if not is_iterator else _buffer(w, kernel, target)
+        return unknown()
     reg = zero_offset(K.BTF | (K.USER if "user" in tags else K.TRUSTED))
     reg.obj = of(w, target)
     if (is_iterator and index) or (not is_iterator and _may_be_null(program, index)):
@@ -108,10 +109,6 @@ def _may_be_null(program: Any, index: int) -> bool:
     return program.attach_type == B.BPF_TRACE_RAW_TP and index in _NULLABLE.get(program.attach_to, ())
 
 
-def _buffer(w: Walk, kernel: Btf, target: int) -> Reg:
-    return unknown()
-
-
 def _type_tags(btf: Btf, number: int) -> list[str]:
     tags = []
     while number and btf.kind(number) in Kind.MODIFIERS:
@@ -121,7 +118,7 @@ def _type_tags(btf: Btf, number: int) -> list[str]:
     return tags
 
 
-def _target(w: Walk) -> tuple[list[int], int, bool]:
+def _target(w: Walk) -> tuple[list[int], bool]:
     """The types of the arguments of what the program is for."""
     program, kernel = w.program, w.program.kernel
     assert kernel is not None
@@ -132,26 +129,26 @@ def _target(w: Walk) -> tuple[list[int], int, bool]:
     is_iterator = attach == B.BPF_TRACE_ITER
     found: list[int] | None = None
     if attach == B.BPF_TRACE_RAW_TP:
-        number = next(iter(kernel.find_all(f"btf_trace_{name}", Kind.TYPEDEF)), 0)
+        number = find(kernel, f"btf_trace_{name}", Kind.TYPEDEF)
         if number:
             proto = kernel.resolve(kernel.type_of(kernel.resolve(number)))
             found = [one.type_id for one in kernel.parameters(proto)][1:]
     elif is_iterator:
-        number = next(iter(kernel.find_all(f"bpf_iter__{name}", Kind.STRUCT)), 0)
+        number = find(kernel, f"bpf_iter__{name}", Kind.STRUCT)
         if number:
             # The context of an iterator is a struct of pointers, which may be null from the second on.
             found = [one.type_id for one in _members_with_unions(kernel, number)]
     else:
         prefix = "bpf_lsm_" if program.kind == B.BPF_PROG_TYPE_LSM else ""
-        number = next(iter(kernel.find_all(prefix + name, Kind.FUNC)), 0)
+        number = find(kernel, prefix + name, Kind.FUNC)
         if number:
             found = [one.type_id for one in kernel.parameters(number)]
             if attach in (B.BPF_TRACE_FEXIT, B.BPF_MODIFY_RETURN):
                 found.append(kernel.type_of(kernel.type_of(number)))
     if found is None:
         raise Rejected(R.TARGET, f"the kernel has no {name!r} to attach to")
-    w.types[key] = found, 0, is_iterator
-    return found, 0, is_iterator
+    w.types[key] = found, is_iterator
+    return found, is_iterator
 
 
 def _members_with_unions(kernel: Btf, number: int) -> list[Any]:

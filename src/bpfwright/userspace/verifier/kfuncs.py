@@ -6,7 +6,7 @@ from bpfwright.formats.btf import Kind
 from bpfwright.userspace.verifier import iterators
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
-from bpfwright.userspace.verifier.program import POISON_CALL
+from bpfwright.userspace.verifier.program import POISON_CALL, find
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.state import UNINIT
 from bpfwright.userspace.verifier.values import SCALAR, Reg, unknown, zero_offset
@@ -28,8 +28,9 @@ class Rules(NamedTuple):
     group: str
 
 
-_TRACING = frozenset({26, 27, 29, 2, 5, 7, 17, 31})
-_NET = frozenset({1, 3, 4, 6, 8, 10, 11, 12, 14, 19, 32})
+# Kinds of programs that may call what is not for all of them: typed tracing, tracepoints, perf events, LSM,
+# struct_ops, system calls, tc, XDP and those of cgroups.
+_MANY = frozenset({26, 5, 7, 29, 27, 31, 3, 6, 8, 9, 13, 15, 18, 23, 25})
 _ROWS = {
     "bpf_task_acquire": "acquire rcu null", "bpf_task_release": "release", "bpf_task_from_pid": "acquire null",
     "bpf_task_from_vpid": "acquire null", "bpf_cgroup_acquire": "acquire rcu null", "bpf_cgroup_release": "release",
@@ -74,7 +75,7 @@ def call(w: Walk, insn: Insn) -> int:
 def _allowed(kind: int, name: str) -> bool:
     if name.startswith(("bpf_iter_num_", "bpf_rcu_", "bpf_preempt_", "bpf_cast_", "bpf_rdonly_")):
         return True
-    return kind in _TRACING or (kind in (3, 6, 8, 9, 13, 15, 18, 23, 25, 22) and not name.startswith("bpf_get_file"))
+    return kind in _MANY and not (name.startswith("bpf_get_file") and kind not in (26, 29))
 
 
 def _clear(w: Walk) -> list[Reg]:
@@ -123,7 +124,7 @@ def _iterator(w: Walk, name: str) -> int:
 def _parameters_after_first(w: Walk, name: str) -> int:
     kernel = w.program.kernel
     assert kernel is not None
-    found = next(iter(kernel.find_all(name, Kind.FUNC)), 0)
+    found = find(kernel, name, Kind.FUNC)
     return len(kernel.parameters(found)) - 1 if found else 0
 
 
@@ -150,7 +151,7 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
     released = 0
     for position, parameter in enumerate(kernel.parameters(insn.imm)):
         number = position + 1
-        reg = w.read(number)
+        reg = state.regs[number]
         beneath = kernel.resolve(parameter.type_id)
         if kernel.kind(beneath) != Kind.PTR:
             if reg.type != SCALAR:
@@ -165,6 +166,9 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
         if reg.type & K.BASE != K.BTF or reg.obj is None:
             raise Rejected(R.TYPE, f"r{number} is a {K.name(reg.type)}, and {name} takes a kernel object", "",
                            (number,))
+        if not matches(reg.obj.btf, reg.obj.id, reg.off, kernel.name(target)):
+            raise Rejected(R.TYPE, f"r{number} points to struct {reg.obj.name}, and {name} takes struct "
+                           f"{kernel.name(target)}", "", (number,))
         if "release" in flags:
             if not reg.ref:
                 raise Rejected(R.REFERENCE, f"{name} releases what was acquired, and r{number} was not", "", (number,))
@@ -173,9 +177,6 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
             raise Rejected(R.TYPE, f"r{number} is not trusted (any more), and {name} takes only what is", "", (number,))
         elif reg.type & K.RCU and "rcu" not in flags:
             raise Rejected(R.TYPE, f"r{number} is held by RCU only, and {name} takes what is trusted", "", (number,))
-        if not matches(reg.obj.btf, reg.obj.id, reg.off, kernel.name(target)):
-            raise Rejected(R.TYPE, f"r{number} points to struct {reg.obj.name}, and {name} takes struct "
-                           f"{kernel.name(target)}", "", (number,))
     if released:
         calls.release(w, released)
     if name == "bpf_rcu_read_lock":
@@ -190,7 +191,7 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
         if not state.preempt:
             raise Rejected(R.LOCK, "preemption is on already", "bpf_preempt_disable before")
         state.preempt -= 1
-    first, second = state.regs[1], state.regs[2]
+    second = state.regs[2]
     regs = _clear(w)
     returned = kernel.type_of(kernel.type_of(insn.imm))
     if kernel.kind(returned) == Kind.VOID:
@@ -206,7 +207,6 @@ def _plain(w: Walk, insn: Insn, name: str, flags: frozenset[str], kernel: Any) -
             raise Rejected(R.CONSTANT, "the type in r2 must be a constant", "", (2,))
         reg = zero_offset(K.BTF | K.UNTRUSTED)
         target = second.value
-    _ = first
     if kernel.kind(kernel.resolve(target)) != Kind.STRUCT:
         regs[0] = unknown()
         return w.insn + 1

@@ -38,13 +38,11 @@ def spin(w: Walk, reg: Reg | None, lock: bool) -> None:
     """Take or give back the lock that `reg` points to."""
     state = w.state
     assert reg is not None
-    key = (id(reg.obj), reg.id if reg.type & K.BASE == K.MAP_VALUE else reg.ref)
     if lock:
         if state.locks:
             raise Rejected(R.LOCK, "a second lock is taken", "the first one's unlock before it")
         state.locks += 1
         state.refs = (*state.refs, Reference("lock", reg.id, w.insn, reg.obj))
-        state.active_lock = key
         return
     if not state.locks:
         raise Rejected(R.LOCK, "an unlock without a lock", "a lock taken before on every path")
@@ -53,7 +51,6 @@ def spin(w: Walk, reg: Reg | None, lock: bool) -> None:
         raise Rejected(R.LOCK, "another lock is given back than was taken", "the same pointer for lock and unlock")
     state.locks -= 1
     state.refs = tuple(one for one in state.refs if one is not held)
-    state.active_lock = None
     from bpfwright.userspace.verifier.state import replace_all
     from bpfwright.userspace.verifier.values import unknown
     replace_all(state, lambda old: bool(old.type & K.NON_OWN), lambda old: unknown())

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bpfwright.userspace.verifier.program import Insn
     from bpfwright.userspace.verifier.walk import Walk
 
-__all__ = ["HANDLERS", "access", "address_of", "check_offset_is_plain", "check_region"]
+__all__ = ["HANDLERS", "access", "address_of", "check_offset_is_plain", "check_reference",
+           "check_region"]
 
 _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 _ARRAY, _RDONLY_PROG, _WRONLY_PROG = 2, 128, 256
@@ -57,10 +58,7 @@ def address_of(w: Walk, insn: Insn) -> Reg:
     if source == 3:
         from bpfwright.userspace.verifier.kerneltypes import variable
         return variable(w, insn.imm)
-    if source not in (1, 2) or not 0 <= insn.imm < len(w.program.maps):
-        raise Rejected(R.STRUCTURE, "a 64-bit load of something unknown")
     one = w.program.maps[insn.imm]
-    _check_map(w, one)
     if source == 1:
         reg = zero_offset(K.MAP_PTR)
         reg.obj = one
@@ -70,15 +68,36 @@ def address_of(w: Walk, insn: Insn) -> Reg:
         reg = unknown()
         reg.type = K.ARENA
         return reg
-    if one.kind != _ARRAY or one.max_entries != 1:
-        raise Rejected(R.MAP, f"the values of map {one.name} have no fixed address", "an array map of one entry")
-    if offset >= K.MAX_VAR_OFF or offset >= one.value_size:
-        raise Rejected(R.MAP_VALUE, f"offset {offset} is beyond the value of map {one.name}")
     reg = zero_offset(K.MAP_VALUE)
     reg.obj, reg.off = one, offset
     if any(field.kind in ("lock", "res_lock") for field in one.fields):
         reg.id = w.new_id()
     return reg
+
+
+def check_reference(w: Walk, index: int) -> None:
+    """Before the walk: what a 64-bit load refers to must be there, and be for this kind of program."""
+    insn = w.insns[index]
+    following = w.insns[index + 1] if index + 1 < len(w.insns) else None
+    if following is None or following.code or following.dst or following.src or following.off:
+        raise Rejected(R.STRUCTURE, f"instruction {index} is half a 64-bit load")
+    if insn.src not in (1, 2):
+        if insn.src > 4:
+            raise Rejected(R.STRUCTURE, "a 64-bit load of something unknown")
+        return
+    if not 0 <= insn.imm < len(w.program.maps):
+        raise Rejected(R.STRUCTURE, "a 64-bit load of a map that is none")
+    one = w.program.maps[insn.imm]
+    _check_map(w, one)
+    offset = following.imm & U32
+    if insn.src == 1:
+        if offset:
+            raise Rejected(R.STRUCTURE, "the address of a map with an offset")
+    elif one.kind != _ARENA_MAP:
+        if one.kind != _ARRAY or one.max_entries != 1:
+            raise Rejected(R.MAP, f"the values of map {one.name} have no fixed address", "an array map of one entry")
+        if offset >= K.MAX_VAR_OFF or offset >= one.value_size:
+            raise Rejected(R.MAP_VALUE, f"offset {offset} is beyond the value of map {one.name}")
 
 
 def _check_map(w: Walk, one: Map) -> None:
@@ -121,13 +140,17 @@ def _load(w: Walk, insn: Insn) -> int:
     return w.insn + 1
 
 
+# The kernel rewrites accesses through these: one instruction cannot be two things.
+_REWRITTEN = frozenset({K.CTX, K.SOCKET, K.SOCK_COMMON, K.TCP_SOCK, K.XDP_SOCK, K.BTF, K.ARENA})
+
+
 def _remember_kind(w: Walk, reg: Reg) -> None:
     """For who compiles the program: which kind of pointer an access goes through."""
     kind = reg.type & K.BASE
     old = w.aux.get(w.insn)
     if old is None:
         w.aux[w.insn] = reg.type
-    elif old & K.BASE != kind and ((old & K.BASE == K.BTF) != (kind == K.BTF) or K.CTX in (old & K.BASE, kind)):
+    elif old & K.BASE != kind and (kind in _REWRITTEN or old & K.BASE in _REWRITTEN):
         raise Rejected(R.TYPE, "one instruction accesses different kinds of pointers on different paths",
                        "an instruction of its own for each kind")
 
@@ -135,9 +158,8 @@ def _remember_kind(w: Walk, reg: Reg) -> None:
 def _store_register(w: Walk, insn: Insn) -> int:
     if insn.imm:
         raise _reserved()
-    src = w.read(insn.src)
+    w.read(insn.src)
     dst = w.read(insn.dst)
-    _ = src
     if dst.type != K.STACK:
         w.stack_use.write(w, 0, -1)
     access(w, insn.dst, dst, insn.off, _SIZES[insn.code & 0x18], True, insn.src)
@@ -172,9 +194,8 @@ def _atomic(w: Walk, insn: Insn) -> int:
         raise Rejected(R.STRUCTURE, "atomics work on 4 or 8 bytes")
     w.read(insn.src)
     dst = w.read(insn.dst)
-    old = None
     if op == 0xF1:
-        old = w.read(0)
+        w.read(0)
     regs = w.state.frames[-1].regs
     if _no_atomics(dst):
         raise Rejected(R.CONTEXT, f"atomics on r{insn.dst}, a {K.name(dst.type)}, are not allowed", "", (insn.dst,))
@@ -183,7 +204,6 @@ def _atomic(w: Walk, insn: Insn) -> int:
         w.check_written(target)
     else:
         target = -1
-    _ = old
     # The value read; then the memory written.
     result = access(w, insn.dst, dst, insn.off, size, False, target, strict=True)
     if target >= 0:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from bpfwright._abi import bpf as B
 from bpfwright._typing import Any
 
 __all__ = ["Profile"]
@@ -10,11 +11,19 @@ __all__ = ["Profile"]
 # Rules that differ between kernels, as they are since Linux 6.18.
 _NEWEST: dict[str, Any] = {
     "v4": True, "atomics": True, "acquire_release": True, "may_goto": True, "tracks_negation": True,
-    "tracks_swaps": True,
+    "tracks_swaps": True, "forks_masks": True,
     "new_multiply": True, "linked_constants": True, "tnum_overlap": True, "uninitialised_stack": True,
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
     "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
+}
+# What no small program shows: rules of the kernels that were recorded.
+_UNPROBED: dict[str, dict[str, Any]] = {
+    "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False,
+                   "forks_masks": False},
+    "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False},
+    "linux_7_3": {"tracing_timers": True},
+    "linux_6_12": {"new_multiply": False, "forks_masks": False},
 }
 
 
@@ -34,7 +43,7 @@ class Profile:
         self.only_gpl: int = getattr(table, "ONLY_GPL", 0)
         self.contexts: dict[tuple[int, int], tuple[str, str, dict[int, str]]] = table.CONTEXTS
         self.structs: dict[str, tuple[str, str]] = table.STRUCTS
-        for rule, value in {**_NEWEST, **getattr(table, "RULES", {}), **rules}.items():
+        for rule, value in {**_NEWEST, **getattr(table, "RULES", {}), **_UNPROBED.get(name, {}), **rules}.items():
             setattr(self, rule, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -43,6 +52,9 @@ class Profile:
     def allows(self, helper: int, kind: int, attach_type: int) -> bool:
         """Whether programs of a kind may call a helper."""
         mask = self.helpers.get((kind, attach_type))
+        if mask is None and kind == B.BPF_PROG_TYPE_LSM:
+            # A kernel that was recorded without LSM programs: they may call what typed tracepoints may.
+            mask = self.helpers.get((B.BPF_PROG_TYPE_TRACING, B.BPF_TRACE_RAW_TP))
         if mask is None:
             mask = self.helpers.get((kind, 0))
         if mask is None:

@@ -9,11 +9,12 @@ from bpfwright.errors import NotSupported, RelocationError, UsageError
 from bpfwright.formats.btf import Btf, Kind
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.objects import LineInfo, MapSpec, ObjectSpec, ProgramSpec
+from bpfwright.userspace.verifier.values import known
 
 if TYPE_CHECKING:
     from bpfwright.formats.btf import Relocator
 
-__all__ = ["Field", "Insn", "Map", "Program", "Subprogram", "prepare"]
+__all__ = ["Field", "Insn", "Map", "Program", "Subprogram", "find", "prepare"]
 
 _SLOT = Struct("=BBhi")
 _UNTYPED = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARRAY, B.BPF_MAP_TYPE_STACK_TRACE,
@@ -22,6 +23,15 @@ _UNTYPED = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARR
                       B.BPF_MAP_TYPE_SOCKMAP, B.BPF_MAP_TYPE_SOCKHASH, B.BPF_MAP_TYPE_RINGBUF,
                       B.BPF_MAP_TYPE_USER_RINGBUF, B.BPF_MAP_TYPE_PROG_ARRAY, B.BPF_MAP_TYPE_QUEUE,
                       B.BPF_MAP_TYPE_STACK, B.BPF_MAP_TYPE_BLOOM_FILTER, B.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY})
+_LOCAL_STORES = frozenset({B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
+                           B.BPF_MAP_TYPE_CGRP_STORAGE, B.BPF_MAP_TYPE_CGROUP_STORAGE})
+_PLAIN = frozenset({B.BPF_MAP_TYPE_HASH, B.BPF_MAP_TYPE_ARRAY})
+_TIMED = _PLAIN | {B.BPF_MAP_TYPE_LRU_HASH}
+_ANY_STORE = _TIMED | _LOCAL_STORES | {B.BPF_MAP_TYPE_PERCPU_HASH, B.BPF_MAP_TYPE_PERCPU_ARRAY,
+                                       B.BPF_MAP_TYPE_LRU_PERCPU_HASH}
+# Which kinds of maps may hold which of the kernel's own parts.
+_ALLOWS = {"lock": _PLAIN | _LOCAL_STORES, "res_lock": _PLAIN | _LOCAL_STORES, "timer": _TIMED, "wq": _TIMED,
+           "task_work": _TIMED, "list": _TIMED, "tree": _TIMED}
 # A call that is refused if it can be reached: a weak kernel function that is not there.
 POISON_CALL = 2002000000
 
@@ -59,6 +69,9 @@ class Map:
         self.fields: tuple[Field, ...] = ()
         if self.btf is not None and self.value_type:
             self.fields = tuple(_special(self.btf, self.value_type))
+            if any(spec.type not in _ALLOWS.get(field.kind, _ANY_STORE) for field in self.fields):
+                # No kernel makes this map with its types: the loader makes it without.
+                self.btf, self.fields = None, ()
         self.inner = Map(spec.inner, -1 - index, btf, self) if spec.inner else None
 
     def field(self, kind: str) -> Field | None:
@@ -104,14 +117,16 @@ def _typed(btf: Btf, type_id: int, at: int, depth: int) -> list[Field]:
 
 
 class Insn:
-    """One decoded instruction. `wide` is the 64-bit immediate of a load, `target` where a jump or call goes."""
+    """One decoded instruction. `wide` is the 64-bit immediate of a load, `target` where a call goes, `number` the
+    immediate as a value."""
 
-    __slots__ = ("code", "dst", "imm", "off", "src", "target", "wide")
+    __slots__ = ("code", "dst", "imm", "number", "off", "src", "target", "wide")
 
     def __init__(self, code: int, dst: int, src: int, off: int, imm: int) -> None:
         self.code, self.dst, self.src, self.off, self.imm = code, dst, src, off, imm
         self.wide = 0
         self.target = -1
+        self.number = known(imm)
 
 
 class Subprogram:
@@ -138,13 +153,14 @@ class Program:
                  "sleepable", "spec", "subprograms", "at", "flags")
 
     def __init__(self, spec: ObjectSpec, program: ProgramSpec, insns: list[Insn], maps: list[Map],
-                 subprograms: list[Subprogram], lines: tuple[LineInfo, ...], kernel: Btf | None) -> None:
+                 subprograms: list[Subprogram], lines: tuple[LineInfo, ...], btf: Btf | None,
+                 kernel: Btf | None) -> None:
         self.spec, self.name = spec, program.name
         self.kind, self.attach_type = program.type, program.expected_attach_type
         self.attach_to, self.flags = program.attach_to, program.flags
         self.insns, self.maps, self.subprograms = insns, maps, subprograms
         self.lines, self.license, self.kernel = lines, spec.license, kernel
-        self.btf = Btf(spec.btf) if spec.btf else None
+        self.btf = btf
         self.sleepable = bool(program.flags & B.BPF_F_SLEEPABLE)
         self.at = {subprogram.start: subprogram for subprogram in subprograms}
 
@@ -170,7 +186,7 @@ def prepare(spec: ObjectSpec, name: str, kernel: Btf | None, relocator: Relocato
     if program is None:
         raise UsageError(f"the object has no program {name!r}")
     functions = {function.name: function for function in spec.functions}
-    btf = Btf(spec.btf) if spec.btf else None
+    btf = _own_types(spec.btf)
     maps = [Map(one, index, btf) for index, one in enumerate(spec.maps)]
     references: dict[tuple[str, str], Reference] = {}
     for one in maps:
@@ -206,7 +222,7 @@ def prepare(spec: ObjectSpec, name: str, kernel: Btf | None, relocator: Relocato
         is_global = bool(typed and btf is not None and btf.linkage(function.type_id) == 1)
         subprograms.append(Subprogram(index, member, start, end, function.type_id if typed else 0, is_global))
     subprograms = _raw_calls(insns, subprograms)
-    return Program(spec, program, insns, maps, subprograms, linked.lines, kernel)
+    return Program(spec, program, insns, maps, subprograms, linked.lines, btf, kernel)
 
 
 def _raw_calls(insns: list[Insn], subprograms: list[Subprogram]) -> list[Subprogram]:
@@ -245,7 +261,7 @@ def _externs(spec: ObjectSpec, functions: list[Any], references: dict[tuple[str,
             raise NotSupported(f"{name} is a symbol of the kernel", why="the kernel's types are not known here",
                                cure="Give them: verify(..., kernel_btf=Btf(data)).")
         if kind == "kfunc":
-            found = next(iter(kernel.find_all(bare, Kind.FUNC)), 0)
+            found = find(kernel, bare, Kind.FUNC)
             if not found and not extern.weak:
                 raise NotSupported(f"this kernel has no function {name!r} for programs")
             references[kind, name] = Reference(B.BPF_PSEUDO_KFUNC_CALL, found) if found else Reference(0, POISON_CALL)
@@ -254,11 +270,55 @@ def _externs(spec: ObjectSpec, functions: list[Any], references: dict[tuple[str,
         if btf and extern.type_id:
             typed = Kind.FUNC if btf.kind(extern.type_id) == Kind.FUNC else \
                 Kind.VAR if btf.resolve(btf.type_of(extern.type_id)) else 0
-        found = next(iter(kernel.find_all(bare, typed)), 0) if typed else 0
+        found = find(kernel, bare, typed) if typed else 0
         references[kind, name] = Reference(B.BPF_PSEUDO_BTF_ID, found) if found else Reference(0, 0)
     if size:
         maps.append(Map(MapSpec(".kconfig", B.BPF_MAP_TYPE_ARRAY, 4, size, 1, flags=B.BPF_F_RDONLY_PROG), len(maps),
                         None))
+
+
+class _Last:
+    """The types that were read last: the programs of one object share them."""
+
+    __slots__ = ("btf", "data")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.btf: Btf | None = None
+
+
+_last = _Last()
+
+
+def _own_types(data: bytes) -> Btf | None:
+    if not data:
+        return None
+    if _last.data is not data or _last.btf is None:
+        _last.data, _last.btf = data, Btf(data)
+    return _last.btf
+
+
+class _Names:
+    """Numbers of kernel types by name, of the kernel that was asked last: a search takes a millisecond."""
+
+    __slots__ = ("btf", "found")
+
+    def __init__(self) -> None:
+        self.btf: Btf | None = None
+        self.found: dict[tuple[str, int], int] = {}
+
+
+_names = _Names()
+
+
+def find(kernel: Btf, name: str, kind: int) -> int:
+    """The number of a kernel type, 0 when there is none."""
+    if _names.btf is not kernel:
+        _names.btf, _names.found = kernel, {}
+    number = _names.found.get((name, kind))
+    if number is None:
+        number = _names.found[name, kind] = next(iter(kernel.find_all(name, kind)), 0)
+    return number
 
 
 def word(data: bytes, at: int, size: int) -> int:

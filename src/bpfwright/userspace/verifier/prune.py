@@ -81,9 +81,10 @@ def _still_open(w: Walk, index: int, old: State, state: State, add: bool, forced
 
 
 def _same_numbers(a: Frame, b: Frame) -> bool:
-    """Registers that differ in what they are, or hold, cannot be the same state: a quick look."""
+    """Whether all registers are the same, even by the numbers of their ids: a loop that makes no progress at all."""
     for one, two in zip(a.regs, b.regs, strict=True):
-        if one is not two and (one.type != two.type or one.umin != two.umin):
+        if one is not two and (one.type != two.type or one.umin != two.umin or one.id != two.id or one.ref != two.ref
+                               or not _exact(one, two, {})):
             return False
     return True
 
@@ -273,16 +274,18 @@ def equal(w: Walk, old: State, state: State, exact: int) -> bool:
     for number, (before, now) in enumerate(zip(old.frames, state.frames, strict=True)):
         if before.callsite != now.callsite or before.callback_depth > now.callback_depth:
             return False
-        live = w.flow.live[old.insn if number == last else old.frames[number + 1].callsite]
         precise = old.precise[number] if old.precise else (0, 0)
-        for at in range(10):
-            if live >> at & 1:
-                one_reg, two_reg = before.regs[at], now.regs[at]
-                if one_reg is two_reg and not (one_reg.id or one_reg.ref):
+        regs, regs_now, marks = before.regs, now.regs, precise[0]
+        for at in w.flow.live_numbers[old.insn if number == last else old.frames[number + 1].callsite]:
+            one_reg, two_reg = regs[at], regs_now[at]
+            if one_reg is two_reg:
+                if not one_reg.id and not one_reg.ref:
                     continue
-                if not covers(one_reg, two_reg, ids, exact, precise[0] >> at & 1):
-                    return False
-        if not _stack_covers(before, now, ids, exact, precise[1]):
+            elif not exact and one_reg.type == SCALAR and two_reg.type == SCALAR and not marks >> at & 1:
+                continue
+            if not covers(one_reg, two_reg, ids, exact, marks >> at & 1):
+                return False
+        if (before.stack or exact) and not _stack_covers(before, now, ids, exact, precise[1]):
             return False
     return True
 
@@ -365,12 +368,13 @@ def _stack_covers(before: Frame, now: Frame, ids: dict[int, int], exact: int, pr
         new = now.stack.get(at)
         if old is new and (old.reg is None or not (old.reg.id or old.reg.ref)):
             continue
-        if exact == EXACT and (new is None or old.kinds != new.kinds):
+        if exact and (new is None or old.kinds != new.kinds) and any(old.kinds):
             return False
         if not _slot_covers(old, new, ids, exact, precise >> at & 1):
             return False
-    if exact == EXACT:
-        return all(at in before.stack for at, slot in now.stack.items() if any(slot.kinds) and 8 * at < before.depth)
+    if exact:
+        return all(at in before.stack and any(before.stack[at].kinds) for at, slot in now.stack.items()
+                   if any(slot.kinds) and 8 * at < before.depth)
     return True
 
 

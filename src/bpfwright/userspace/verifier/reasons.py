@@ -47,15 +47,18 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"!read_ok", UNINITIALISED),
     (r"pointer arithmetic on \w*_or_null", NULL),
     (r"helper access to the packet|outside of the packet", PACKET),
-    (r"backtracking misuse", TYPE),
+    (r"type=\w*_or_null expected|type=scalar expected=\w*fp_or_null", NULL),
+    (r"R\d+ type=\S+ expected=", TYPE),
+    (r"backtracking misuse|expected pointer to STRUCT|only read from bpf_\w+ is supported|is not a scalar$", TYPE),
+    (r"variable ringbuf_mem access|ptr R\d+ off=\S+ disallowed", CONTEXT),
+    (r"expects refcounted|still needs to be released|verifier contract: rele", REFERENCE),
     (r"math between|pointer arithmetic|pointer offset|makes .* pointer be out of bounds|"
-     r"(?:subtract|subtraction) (?:pointer|from)|pointer [-+*/&|^%<>=]+ pointer|bitwise operator|"
+     r"(?:subtract|subtraction) (?:pointer|from)|pointer s?[-+*/&|^%<>=]+ pointer|bitwise operator|"
      r"partial copy of pointer|sign-extension part of pointer|pointer .= operator|arithmetic.* prohibited|"
      r"operator prohibited",
      ARITHMETIC),
     (r"invalid access to packet|outside of the packet|pointer to packet|Negative offset.*packet", PACKET),
-    (r"_or_null'|may be NULL|Possibly NULL|null-check it first|type=\w*_or_null expected|"
-     r"type=scalar expected=\w*fp_or_null|NULL pointer passed|expected to be non-NULL", NULL),
+    (r"_or_null'|may be NULL|Possibly NULL|null-check it first|NULL pointer passed|expected to be non-NULL", NULL),
     (r"dereference of modified|invalid bpf_context access|invalid context access|negative offset ctx|"
      r"ctx access var_off|invalid tracepoint access|variable ctx access|invalid network|"
      r"BPF_ATOMIC (?:loads|stores) (?:from|into) R\d+ (?:ctx|pkt|flow_keys|sock)|BPF_ST stores into R\d+ ctx", CONTEXT),
@@ -71,7 +74,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"spin_lock|holding a lock|lock is|lock-ed region|unlock|rcu_read_lock|non-preemptible|"
      r"preempt|IRQ|lock region|not locked|lock held", LOCK),
     (r"timer|kptr", MAP),
-    (r"At program exit|register R0 has|At subprogram exit|At callback return|should have been in|At async callback",
+    (r"R0 not a scalar value|At program exit|register R0 has|At subprogram exit|At callback return|"
+     r"should have been in|At async callback",
      RETURN),
     (r"\bdynptr\b", DYNPTR),
     (r"\biter_?\w* |iterator", ITERATOR),
@@ -93,11 +97,14 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
      r"invalid (?:access|read|write)? ?(?:off|offset)", MEMORY),
     (r"unbounded memory access|min value is negative|invalid zero-sized|invalid size|unbounded.*size|"
      r"invalid zero-size", SIZE),
-    (r"must be a known constant|known const|not a const|is not a constant|constant scalar|known map", CONSTANT),
+    (r"not zero-terminated|must be a known constant|known const|not a const|is not a constant|constant scalar|"
+     r"known map", CONSTANT),
     (r"invalid mem access|type=\S+ expected=|expected pointer to|is an integer|pointer comparison|leaks|"
      r"type \S+ is not|expected=|must point to|cannot be accessed|is not a pointer|is ptr_|unsupported reg type|"
-     r"arg#\d+|R\d+ is|R\d+ must|expects|same insn cannot be used|is not allowed to point|pointer to ", TYPE),
-    (r"unknown opcode|reserved fields|invalid (?:BPF|bpf)_|unreachable insn|jump out of range|last insn is not|"
+     r"arg#\d+|R\d+ is|R\d+ must|expects|Unsupported reg type|same insn cannot be used|is not allowed to point|"
+     r"pointer to ", TYPE),
+    (r"addr_space_cast|unknown opcode|reserved fields|invalid (?:BPF|bpf)_|unreachable insn|jump out of range|"
+     r"last insn is not|"
      r"jump into the middle|invalid insn|div by zero|invalid shift|invalid (?:atomic|ALU)|opcode|"
      r"invalid ldimm64|BPF_\w+ (?:uses|is|insn)|R\d+ is invalid|invalid may_goto|fell off|no subprog|"
      r"insn \d+ was never|unexpected|invalid imm|unrecognized|Invalid insn", STRUCTURE),

@@ -15,7 +15,7 @@ __all__ = ["check_within", "read", "write"]
 
 MAX_STACK = 512
 # Bytes of a slot are listed from the highest address down: byte 7 is where the slot begins.
-EMPTY = Slot(bytes(8))
+EMPTY = Slot(bytes(8), None)
 _SPILL = bytes([K.S_SPILL] * 8)
 _SPECIAL = (K.S_DYNPTR, K.S_ITER, K.S_IRQ)
 
@@ -94,7 +94,7 @@ def write(w: Walk, reg: Reg, offset: int, size: int, value: int, immediate: int 
         first = (-offset - 1) & 7
         for index in range(size):
             kinds[first - index] = kind
-        frame.stack[at] = Slot(bytes(kinds))
+        frame.stack[at] = Slot(bytes(kinds), None)
 
 
 def _save(frame: Frame, at: int, reg: Reg, size: int) -> None:
@@ -139,7 +139,7 @@ def _write_somewhere(w: Walk, frame: Frame, low: int, high: int, value: int, imm
         kinds[index] = new
         # The register that was spilled here is lost; bytes still marked as its own read as unknown.
         frame.stack[at] = Slot(bytes(K.S_MISC if kind == K.S_SPILL else kind for kind in kinds)
-                               if slot.kinds[7] == K.S_SPILL else bytes(kinds))
+                               if slot.kinds[7] == K.S_SPILL else bytes(kinds), None)
     if used and value >= 0:
         w.precise(value)
 
@@ -257,7 +257,7 @@ def check_readable(w: Walk, number: int, frame: Frame, low: int, high: int, clob
             if not w.profile.uninitialised_stack:
                 raise _unwritten(low, high - low)
             if clobber:
-                frame.stack[at] = Slot(_with(EMPTY.kinds, index, K.S_MISC))
+                frame.stack[at] = Slot(_with(EMPTY.kinds, index, K.S_MISC), None)
             continue
         kind = slot.kinds[index]
         if kind == K.S_MISC:
@@ -268,7 +268,7 @@ def check_readable(w: Walk, number: int, frame: Frame, low: int, high: int, clob
             continue
         if slot.kinds[7] == K.S_SPILL:
             if clobber:
-                frame.stack[at] = Slot(_scrubbed(slot))
+                frame.stack[at] = Slot(_scrubbed(slot), None)
             continue
         raise _unwritten(low, high - low)
 

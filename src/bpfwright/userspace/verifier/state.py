@@ -12,8 +12,8 @@ UNINIT.type = NOT_INIT
 
 
 class Slot(NamedTuple):
-    """Eight bytes of the stack; never changed in place. `kinds` are those of its bytes, lowest address first; `reg` is
-    what was spilled there, or what a dynptr or iterator in it is."""
+    """Eight bytes of the stack; never changed in place. `kinds` are those of its bytes, the highest address first;
+    `reg` is what was spilled there, or what a dynptr or iterator in it is."""
 
     kinds: bytes
     reg: Reg | None = None
@@ -70,7 +70,7 @@ class State:
 
     __slots__ = ("branches", "callback_unroll", "first", "frames", "history", "in_async", "insn", "irq", "jumps",
                  "locks", "may_goto", "parent", "precise", "preempt", "rcu", "refs", "scc", "sleepable", "cleaned",
-                 "misses", "hits", "active_lock")
+                 "misses", "hits")
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -89,7 +89,6 @@ class State:
         self.scc: Any = None
         self.cleaned = False
         self.misses = self.hits = 0
-        self.active_lock: Any = None
 
     def copy(self) -> State:
         new = State.__new__(State)
@@ -106,7 +105,6 @@ class State:
         new.scc = None
         new.cleaned = False
         new.misses = new.hits = 0
-        new.active_lock = self.active_lock
         return new
 
     @property
@@ -177,4 +175,4 @@ def slot_text(slot: Slot) -> str:
     """A stack slot as the log prints it: the kinds of its bytes, or what is spilled in it."""
     if slot.spilled and slot.reg is not None:
         return text(slot.reg)
-    return "".join(MARKS[kind] for kind in reversed(slot.kinds))
+    return "".join(MARKS[kind] for kind in slot.kinds)

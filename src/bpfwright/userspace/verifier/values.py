@@ -563,7 +563,7 @@ def _signed_as_unsigned32(d: Reg) -> None:
     d.s32min, d.s32max = (low, high) if low <= high else (S32_MIN, S32_MAX)
 
 
-def _set_known32(d: Reg, value: int) -> None:
+def set_known32(d: Reg, value: int) -> None:
     d.value, d.mask = d.value & HIGH | value, d.mask & HIGH
     d.u32min = d.u32max = value
     d.s32min = d.s32max = s32(value)
@@ -572,7 +572,7 @@ def _set_known32(d: Reg, value: int) -> None:
 def _bitwise(op: str, d: Reg, s: Reg) -> None:
     """and, or, xor: the tnum of the result stands in `d` already."""
     if not d.mask & U32 and not s.mask & U32:
-        _set_known32(d, d.value & U32)
+        set_known32(d, d.value & U32)
     else:
         value = d.value & U32
         if op == "and":

@@ -56,6 +56,21 @@ HELPERS: dict[tuple[int, int], int] = {
     (31, 0): 0xf0ffc907fbff476383f7c2b6fbe0063810008008064280a43d1fe,
     (32, 45): 0xf0fec80739e307630207c296f260063810000008004280043d1ee,
 }
+RULES: dict[str, int] = {
+    "atomics": True,
+    "v4": True,
+    "acquire_release": True,
+    "may_goto": True,
+    "tracks_negation": True,
+    "tracks_swaps": True,
+    "linked_constants": True,
+    "tnum_overlap": True,
+    "uninitialised_stack": True,
+    "immediate_context_stores": True,
+    "private_stack": True,
+    "stack_rounding": 16,
+    "elides_null": True,
+}
 ONLY_GPL = 0xf0008003be2840400000c28fc01000000028018020080a400050
 CONTEXTS: dict[tuple[int, int], tuple[str, str, dict[int, str]]] = {
     (1, 0): (
