@@ -373,8 +373,11 @@ class Header(Record):
     def __repr__(self) -> str:
         cls = type(self)
         values = {name: getattr(self, name) for name in cls.__layout__().fields}
+        rules = (cls.size_rule, cls.checksum_rule, cls.length_rule)
+        computed = self._given & {rule.field for rule in rules if rule is not None}  # given, so it is not computed
         shown = [f"{name}={value if isinstance(value, int) else str(value)!r}"
-                 for name, value in values.items() if value != cls.__defaults__.get(name, 0)]
+                 for name, value in values.items() if value != cls.__defaults__.get(name, 0) or (
+                     name in computed and not value)]
         if self._rest:
             shown.append(f"{cls.tail_name or 'rest'}={getattr(self, cls.tail_name or 'rest')!r}")
         return f"{cls.__name__}({', '.join(shown)})"

@@ -38,7 +38,7 @@ def test_rejections(kernel: str, objects: dict[str, bytes]) -> None:
         if "number of funcs" not in said:       # 5.10 knows no callbacks at all
             assert verdict.reason == classify(said), (kernel, log.stem, said, verdict.message)
         compared += 1
-    assert compared > 4
+    assert compared
 
 
 @pytest.mark.parametrize("name", [*PROFILES.values(), "linux_6_18"])
