@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any, Mapping
-from bpfwright.errors import NotSupported, UsageError
+from bpfwright.errors import NotSupported, UsageError, WrongType
 
-__all__ = ["registers", "takes_anything", "words"]
+__all__ = ["raw", "registers", "takes_anything", "words"]
 
 _WORD = (1 << 64) - 1
 _REGISTERS = 336  # bytes of struct pt_regs: 168 on x86-64, 272 and some more on arm64
@@ -15,6 +15,13 @@ def takes_anything(loaded: Any, what: str, instead: str) -> None:
     if not hasattr(loaded, "place"):
         raise NotSupported(f"the kernel does not run {what} on what is made up", cure=f"{instead}, or test in "
                                                                                       "Userspace().")
+
+
+def raw(given: Any, what: str, cure: str) -> bytes:
+    """Bytes as they are; WrongType for anything else."""
+    if not isinstance(given, (bytes, bytearray, memoryview)):
+        raise WrongType(f"{given!r} is not {what}", cure=cure)
+    return bytes(given)
 
 
 def words(loaded: Any, program: Any, given: Any) -> bytes:

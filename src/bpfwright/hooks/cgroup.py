@@ -225,7 +225,9 @@ class _Hook(HookPoint):
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
         if self.type != 8:
             _feeding.takes_anything(loaded, "connect programs", "Connect from a process in the cgroup")
-            run = loaded.test_run(context=bytes(given), repeat=repeat)
+            run = loaded.test_run(context=_feeding.raw(
+                bytes(given) if isinstance(given, _Connect) else given, "a connection",
+                f"Give {self._context.__name__}(address, port), or struct bpf_sock_addr as bytes."), repeat=repeat)
             result = Connected(run, Action(run.value & 1), [])
             result.after = self._context.from_bytes(run.context)
             return result

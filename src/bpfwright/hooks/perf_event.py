@@ -64,7 +64,9 @@ class _Hook(HookPoint):
         if isinstance(given, int):
             place = _registers.of_this_machine().pointer
             given = bytes(place) + given.to_bytes(8, "little")
-        return Result(loaded.test_run(context=bytes(given).ljust(_SIZE, b"\0"), repeat=repeat), None, [])
+        return Result(loaded.test_run(context=_feeding.raw(
+            given, "a sample", "Give the address where the CPU was, or struct bpf_perf_event_data as bytes.").ljust(
+                _SIZE, b"\0"), repeat=repeat), None, [])
 
 
 HOOK = _Hook()

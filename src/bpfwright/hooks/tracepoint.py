@@ -377,9 +377,10 @@ class _Hook(HookPoint):
             words = b"".join((int(word) & (1 << 64) - 1).to_bytes(8, "little") for word in given)
             return Result(loaded.test_run(context=words), None, [])
         _feeding.takes_anything(loaded, "tracepoint programs", "Attach it")
-        if isinstance(given, dict):
+        if isinstance(given, dict) and program.options.get("fields") is not None:
             given = program.options["fields"](**given)
-        record = given.to_bytes(program.facts["places"]) if isinstance(given, Fields) else bytes(given)
+        record = given.to_bytes(program.facts["places"]) if isinstance(given, Fields) else _feeding.raw(
+            given, "a record of this event", "Give its class filled in, a dict of its fields, or bytes.")
         return Result(loaded.test_run(context=record, repeat=repeat), None, [])
 
 
