@@ -50,13 +50,11 @@ def load(way: str, kernel: Kernel, spec: Any, name: str) -> tuple[Any, Any]:
     """(the machine to close, the loaded object)."""
     machine: Any = kernel if way == "kernel" else Userspace(engine="jit", budget=1 << 40,
                                                              checks="always" if way == "checked" else "auto")
-    if way != "kernel":
-        machine._unverified_trust = True
     loaded = machine.load(spec)
     for map_name, entries in FILL.get(name, {}).items():
         for key, value in entries:
             loaded.maps[map_name].update(key, value)
-    if way == "verified" and not all(p.verified for p in loaded.programs.values()):
+    if way == "verified" and not all(p.native() and p.verified for p in loaded.programs.values()):
         raise SystemExit(f"{name} is not verified")
     return machine, loaded
 

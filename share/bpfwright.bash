@@ -2,7 +2,7 @@
 _bpfwright() {
     local words='' now=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} before=${COMP_WORDS[COMP_CWORD-1]}
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W 'build conformance-plugin demo doctor inspect load ps run test-run types --help --version' -- "$now"))
+        COMPREPLY=($(compgen -W 'build conformance-plugin debug demo doctor inspect load ps run test-run types --help --version' -- "$now"))
         return
     fi
     case "$verb:$before" in
@@ -22,6 +22,7 @@ _bpfwright() {
     [ -n "$words" ] || [ "${now#-}" = "$now" ] || case "$verb" in
         build) words='--help --output --target -h -o' ;;
         conformance-plugin) words='--elf --help --interpret --jit --program -h' ;;
+        debug) words='--dap --dap-port --event --help --packet --pcap --seed -h' ;;
         demo) words='--help --seconds -h' ;;
         doctor) words='--broken --format --help --json --output -f -h -j -o' ;;
         inspect) words='--format --help --json --only --output --target -f -h -j -o' ;;

@@ -114,7 +114,7 @@ def test_links_and_folders_are_refused(tmp_path: Path, no_leaks: None) -> None:
 
 
 def test_the_oldest_go_first(tmp_path: Path) -> None:
-    cache = Cache(str(tmp_path / "c"), limit_bytes=100_000)
+    cache = Cache(str(tmp_path / "c"), limit_bytes=100_000, look_every=1)
     keys = [key_of(bytes([i])) for i in range(12)]
     for i, key in enumerate(keys):
         cache.put(key, bytes(10_000))

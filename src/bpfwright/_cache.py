@@ -73,17 +73,20 @@ def _is_own(folder: str) -> bool:
 
 
 class Cache:
-    """Files in `folder`, at most `limit_bytes` of them; the least recently used go first.
+    """Files in `folder`, about `limit_bytes` of them at most; the least recently used go first.
+
+    How many there are is looked at once in `look_every` times that something is put: it takes long where they are many.
 
     A disk that is full or read-only is no error: nothing is kept then. CacheError is for a folder or file that another
     user could have written.
     """
 
-    __slots__ = ("folder", "limit_bytes", "_checked")
+    __slots__ = ("folder", "limit_bytes", "look_every", "_checked")
 
-    def __init__(self, folder: str, limit_bytes: int = 256 << 20) -> None:
+    def __init__(self, folder: str, limit_bytes: int = 256 << 20, look_every: int = 64) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        self.look_every = look_every
         self._checked = False
 
     def get(self, key: str) -> bytes | None:
@@ -139,7 +142,8 @@ class Cache:
                 raise
         except OSError:  # no room, read-only: the next run compiles again
             return
-        self._prune()
+        if os.urandom(1)[0] % self.look_every == 0:
+            self._prune()
 
     def _path(self, key: str) -> str:
         if len(key) != 64 or key.strip("0123456789abcdef"):

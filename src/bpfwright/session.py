@@ -321,8 +321,10 @@ def _read(elf: bytes) -> ObjectSpec:
 
 def _reader(handle: Any, declared: Any) -> Any:
     """What takes records out of a ring buffer, or out of the buffers of every CPU."""
-    if hasattr(declared, "pages") and not hasattr(handle, "ring"):
+    if hasattr(declared, "pages"):
         from bpfwright.events import PerfReader
+        if hasattr(handle, "perf_buffers"):
+            return PerfReader(handle.perf_buffers(declared.pages), declared.value.size)
         from bpfwright.kernel.ring import open_perf_buffers
         return PerfReader(open_perf_buffers(handle, declared.pages), declared.value.size)
     return _ring_reader(handle, declared.value.size)

@@ -262,7 +262,6 @@ XDP = {
     "tail call in rcu": ("with rcu():\n        stages.tail_call(ctx, 1)", "the RCU read lock is held here"),
     "tail call with a task": ("with task_from_pid(1) as held:\n        stages.tail_call(ctx, 1)", "a task is held here"),
     "tail call with a reference": ("held = bpf_task_from_pid(1)\n    stages.tail_call(ctx, 1)", "held is a reference that is held"),
-    "context in a walk": ("for k in counts: counts[k] = ctx.length", "ctx cannot be reached in a loop over a map"),
     "context given second": ("x = late_context(1, ctx)", "takes the context first"),
     "nine frames": ("if s1(ctx.length) > 7: return xdp.DROP", None),
     "kfunc without type": ("x = bpf_untyped(1)", "has no type"),

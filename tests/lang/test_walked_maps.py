@@ -226,6 +226,20 @@ def test_headers_are_found_in_the_walk_and_known_behind_it() -> None:
 
 
 @xdp.program
+def asking(ctx: xdp.Context) -> xdp.Action:
+    for host in hosts:
+        hosts[host] = ctx.length
+    return xdp.PASS
+
+
+def test_the_context_is_reached_in_the_walk() -> None:
+    with load(asking) as session:
+        session[hosts][IPv4.Address("192.0.2.1")] = 1
+        session.test(PACKET)
+        assert list(session[hosts].values()) == [len(PACKET)]
+
+
+@xdp.program
 def either(ctx: xdp.Context) -> xdp.Action:
     kept: Row | None = None
     for _, row in rows.items():

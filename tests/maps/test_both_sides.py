@@ -1,13 +1,16 @@
-"""Every map type: the same object in the program and on this side."""
+"""Every map type: the same object in the program and on this side, in the kernel and in the userspace machine."""
 from __future__ import annotations
 
 import os
 import socket
+import time
+from typing import Any
 
 import pytest
 
-from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, attach, char, i64, load, shared, u8, u16,
-                       u32, u64)
+import bpfwright
+from bpfwright import (Atomic, Config, CUnion, Kernel, L, SpinLock, Struct, Userspace, array, attach, char, i64, shared,
+                       u8, u16, u32, u64)
 from bpfwright.errors import MapFull, SessionError, UsageError, WrongType
 from bpfwright.headers import Ethernet, IPv4, IPv6, TCP, UDP
 from bpfwright.helpers import current, now_ns
@@ -16,8 +19,36 @@ from bpfwright.maps import (Array, ArrayOfMaps, Bloom, CpuMap, DevMap, Hash, Has
                             PerCpuHash, PerfEventArray, ProgArray, Queue, RingBuf, Stack, TaskStorage, Timer)
 from bpfwright.vmlinux import task_struct
 
-pytestmark = pytest.mark.kernel
+MACHINES = [pytest.param("kernel", marks=pytest.mark.kernel), pytest.param("interpreter", marks=pytest.mark.userspace),
+            pytest.param("jit", marks=pytest.mark.userspace)]
 PACKET = Ethernet() / IPv4(source="192.0.2.7") / UDP(sport=5, dport=9)
+
+here: Any = None
+
+
+@pytest.fixture(params=MACHINES, autouse=True)
+def machine(request: pytest.FixtureRequest) -> Any:
+    """The machine that `load` loads into: each test runs on all of them, unless it says why not."""
+    global here
+    name = request.param
+    here = Kernel() if name == "kernel" else Userspace(engine=name, cpus=os.cpu_count() or 1)
+    if name != "kernel":
+        here.become(comm=open_comm())
+    yield here
+    here.close()
+    here = None
+
+
+def load(*programs: Any, **options: Any) -> Any:
+    return bpfwright.load(*programs, machine=here, **options)
+
+
+def let_pass(seconds: float) -> None:
+    """Real time in the kernel, the machine's own elsewhere."""
+    if isinstance(here, Userspace):
+        here.advance(int(seconds * 1e9))
+    else:
+        time.sleep(seconds)
 
 
 class Entry(Struct):
@@ -343,6 +374,7 @@ def storing(ctx: raw_tracepoint.Context, regs: u64, number: i64) -> None:
             state.calls += 1
 
 
+@pytest.mark.parametrize("machine", MACHINES[:1], indirect=True)  # attaches; Userspace is fed: tests/userspace
 def test_task_storage() -> None:
     with attach(storing):
         fd = os.pidfd_open(os.getpid())
@@ -382,14 +414,13 @@ def leasing(ctx: xdp.Context) -> xdp.Action:
 
 
 def test_timers() -> None:
-    import time
     with load(leasing) as program:
         assert program.test(PACKET).action is xdp.PASS
         assert program.test(PACKET).action is xdp.TX
         for _ in range(100):
             if not len(leases):
                 break
-            time.sleep(0.01)
+            let_pass(0.01)
         assert len(leases) == 0 and out.a == 8
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from struct import pack
 from types import FrameType
 from typing import Any
 
@@ -273,10 +274,10 @@ def fed() -> Iterator[tuple[Path, str]]:
                 yield path, program.name
 
 
-def inputs(program: Any) -> list[Any]:
+def inputs(program: Any) -> list[dict[str, bytes]]:
     if program.hook.name in ("xdp", "tc", "socket filter") or program.hook.type in (3, 6, 8):
-        return list(PACKETS.values())
-    return [tuple(range(n, n + 6)) for n in (0, 5, 1 << 40)]
+        return [{"data": packet} for packet in PACKETS.values()]
+    return [{"context": pack("<32Q", *range(n, n + 32))} for n in (0, 5, 1 << 40)]
 
 
 def counted(path: Path, name: str, engine: str, *, trace: bool) -> dict[tuple[str, int], int] | None:
@@ -295,7 +296,7 @@ def counted(path: Path, name: str, engine: str, *, trace: bool) -> dict[tuple[st
                     loaded.interpreter.trace = lambda slot, registers: seen.update((slot,))
                 for each in inputs(program):
                     try:
-                        session.test(each)
+                        loaded.test_run(**each)
                     except Fault as fault:
                         if fault.kind == "call":  # a helper that the machine does not have
                             return None

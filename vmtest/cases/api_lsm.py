@@ -9,7 +9,7 @@ import tempfile
 from vmtest.python_programs import compiled, surface
 
 HOOK = "LSM, the typed surface's program"
-SINCE = "5.10"
+SINCE = "6.1"
 MODULE = surface("p10_security")
 
 

@@ -22,6 +22,7 @@ __all__ = ["VERBS", "Verb", "main"]
 VERBS = {
     "build": "bpfwright.cli.build",
     "conformance-plugin": "bpfwright.cli.conformance_plugin",
+    "debug": "bpfwright.cli.debug",
     "demo": "bpfwright.cli.demo",
     "doctor": "bpfwright.cli.doctor",
     "inspect": "bpfwright.cli.inspect",

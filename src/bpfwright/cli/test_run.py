@@ -13,7 +13,7 @@ from bpfwright._typing import Any
 from bpfwright.cli.output import Cell, Column, add_options, write
 from bpfwright.errors import UsageError
 
-__all__ = ["EXAMPLES", "arguments", "run"]
+__all__ = ["EXAMPLES", "arguments", "object_of", "run"]
 
 EXAMPLES = (
     "bpfwright test-run firewall.py --in traffic.pcap                what became of each packet, by action",
@@ -27,6 +27,7 @@ _ACTIONS = {
     4: {-1: "UNSPEC", 0: "OK", 2: "SHOT", 7: "REDIRECT"}, 8: {0: "DROP", 1: "PASS"},
 }
 _LOST = {6: {0, 1}, 3: {2, 4}, 4: {2}, 8: {0}, 1: {0}}
+_HEADLESS = (1, 8)  # bpf_prog_type: socket filters and cgroup programs see no Ethernet header
 _SHORT = -1 << 31
 
 
@@ -46,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     with open(chosen.given, "rb") as file:
         data = file.read()
-    spec = _object(chosen.file, chosen.program)
+    spec = object_of(chosen.file, chosen.program)
     names = [program.name for program in spec.programs]
     if chosen.program is None and len(names) != 1:
         raise UsageError(f"{chosen.file} has {len(names)} programs", cure=f"Name one: {', '.join(names)}.")
@@ -84,7 +85,8 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _object(path: str, wanted: str | None) -> Any:
+def object_of(path: str, wanted: str | None) -> Any:
+    """A file's programs as an ObjectSpec: of an object, or compiled from Python for the userspace machine."""
     from bpfwright.objfile import read
     if path.endswith(".o"):
         with open(path, "rb") as file:
@@ -126,7 +128,9 @@ def _in_kernel(program: Any, data: bytes, keep: bool) -> tuple[list[int], list[b
         result = program.test_run(packet)
         value = result.value
         actions.append(value - (1 << 32) if value >> 31 else value)
-        packets.append(result.data if keep else b"")
+        # Of the Ethernet header that sockets and cgroups do not see, the kernel leaves zeros.
+        hidden = 14 if program.spec.type in _HEADLESS else 0
+        packets.append(packet[:hidden] + result.data[hidden:] if keep else b"")
         ns += result.duration_ns
     return actions, packets, ns
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar
-from bpfwright.errors import UsageError
-from bpfwright.hooks import _skb
+from bpfwright.hooks import _feeding, _skb
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.header import Header
 from bpfwright.spec.meaning import U32, Constant, ContextOf, Integer, Meaning, Reference
@@ -22,6 +21,7 @@ __all__ = ["ALLOW", "DENY", "Action", "Connect4", "Connect6", "Path", "Skb", "co
            "ingress"]
 
 V = TypeVar("V")
+_AF_INET, _AF_INET6, _STREAM, _TCP, _SIZE = 2, 10, 1, 6, 72
 _USER_IP4, _USER_IP6, _USER_PORT, _FAMILY, _TYPE, _PROTOCOL = 4, 8, 24, 28, 32, 36  # struct bpf_sock_addr
 
 
@@ -100,7 +100,55 @@ _CONNECTION = {"port": Property(lambda site: _PORT_MEANING, _lower_port, _write_
                "type": _word(_TYPE), "protocol": _word(_PROTOCOL)}
 
 
-class Connect4(_Context):
+class _Connect(_Context):
+    """A call of connect(); outside of programs, one that is made up for a test."""
+
+    __version__: ClassVar[int] = 4
+
+    if TYPE_CHECKING:
+        @property
+        def protocol(self) -> int:
+            """IPPROTO_TCP or IPPROTO_UDP."""
+
+    def __init__(self, address: Any = None, port: int = 0, *, type: int = _STREAM, protocol: int = _TCP) -> None:
+        cls = _address_class(self.__version__)
+        self.address = cls("0.0.0.0" if self.__version__ == 4 else "::") if address is None else (
+            cls(address) if isinstance(address, str) else address)
+        self.port = port
+        self.type = type
+        self.__dict__["protocol"] = protocol
+
+    def __bytes__(self) -> bytes:
+        """struct bpf_sock_addr."""
+        family = _AF_INET if self.__version__ == 4 else _AF_INET6
+        memory = bytearray(_SIZE)
+        at = _USER_IP4 if self.__version__ == 4 else _USER_IP6
+        memory[0:4] = memory[_FAMILY:_FAMILY + 4] = family.to_bytes(4, "little")
+        memory[at:at + len(self.address.packed)] = self.address.packed
+        memory[_USER_PORT:_USER_PORT + 2] = self.port.to_bytes(2, "big")
+        memory[_TYPE:_TYPE + 4] = self.type.to_bytes(4, "little")
+        memory[_PROTOCOL:_PROTOCOL + 4] = self.protocol.to_bytes(4, "little")
+        return bytes(memory)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Any:
+        """The call as a program left it."""
+        at, size = (_USER_IP4, 4) if cls.__version__ == 4 else (_USER_IP6, 16)
+        return cls(_address_class(cls.__version__).from_bytes(data[at:at + size]),
+                   int.from_bytes(data[_USER_PORT:_USER_PORT + 2], "big"),
+                   type=int.from_bytes(data[_TYPE:_TYPE + 4], "little"),
+                   protocol=int.from_bytes(data[_PROTOCOL:_PROTOCOL + 4], "little"))
+
+
+class Connected(Result[Action]):
+    """What a test run gave; `after` is the call as the program left it."""
+
+    __slots__ = ("after",)
+
+    after: Any
+
+
+class Connect4(_Connect):
     """A connect() to an IPv4 address, which may be changed."""
 
     __operations__: ClassVar[dict[str, Operation]] = {"address": _address(4, _USER_IP4), **_CONNECTION}
@@ -113,8 +161,10 @@ class Connect4(_Context):
             """IPPROTO_TCP or IPPROTO_UDP."""
 
 
-class Connect6(_Context):
+class Connect6(_Connect):
     """A connect() to an IPv6 address, which may be changed."""
+
+    __version__ = 6
 
     __operations__: ClassVar[dict[str, Operation]] = {"address": _address(6, _USER_IP6), **_CONNECTION}
 
@@ -174,8 +224,13 @@ class _Hook(HookPoint):
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
         if self.type != 8:
-            raise UsageError("the kernel does not run connect programs on made-up addresses",
-                             cure="Connect from a process in the cgroup, or test in Userspace().")
+            _feeding.takes_anything(loaded, "connect programs", "Connect from a process in the cgroup")
+            run = loaded.test_run(context=_feeding.raw(
+                bytes(given) if isinstance(given, _Connect) else given, "a connection",
+                f"Give {self._context.__name__}(address, port), or struct bpf_sock_addr as bytes."), repeat=repeat)
+            result = Connected(run, Action(run.value & 1), [])
+            result.after = self._context.from_bytes(run.context)
+            return result
         run = loaded.test_run(bytes(given), repeat=repeat)
         return Result(run, Action(run.value & 1), [])
 

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
-from bpfwright.errors import UsageError
-from bpfwright.hooks import _arguments
+from bpfwright.hooks import _arguments, _feeding
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.meaning import NOTHING
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
@@ -55,8 +54,8 @@ class _Hook(HookPoint):
         return machine.raw_tracepoint(loaded, "")
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        raise UsageError("the kernel does not run fentry programs on made-up arguments",
-                         cure="Call the function that it watches, or test in Userspace().")
+        _feeding.takes_anything(loaded, "fentry programs", "Call the function that it watches")
+        return Result(loaded.test_run(context=_feeding.words(loaded, program, given), repeat=repeat), None, [])
 
 
 HOOK = _Hook()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar
-from bpfwright.errors import UsageError
+from bpfwright.hooks import _feeding
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import NOTHING, ContextOf, KernelObject, Meaning, Optional, Reference
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Task", "Walk", "program"]
 
+_SEQUENCE = 0x1000  # any address: what is written is kept by the machine
 _META, _OBJECT, _SEQ_WRITE = 0, 8, 127  # struct bpf_iter__task; bpf_seq_write
 
 
@@ -65,6 +66,19 @@ class Task(_Context):
             """Add a record to what the reader gets."""
 
 
+class _Walked:
+    """A walk over objects that are given: `data` is what the program wrote for the reader."""
+
+    def __init__(self, loaded: Any, objects: Any) -> None:
+        self.value, self.duration_ns, self.context = 0, 0, b""
+        loaded.written()
+        for number, each in enumerate([*objects, None]):
+            meta = loaded.place(_SEQUENCE.to_bytes(8, "little") + bytes(8) + number.to_bytes(8, "little"))
+            context = meta.to_bytes(8, "little") + loaded.place(each).to_bytes(8, "little")
+            self.value = loaded.test_run(context=context).value
+        self.data: bytes = loaded.written()
+
+
 class _Hook(HookPoint):
     """BPF_PROG_TYPE_TRACING with BPF_TRACE_ITER. Since Linux 5.8."""
 
@@ -84,7 +98,8 @@ class _Hook(HookPoint):
         return machine.link(loaded, 28)  # BPF_TRACE_ITER
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        raise UsageError("an iterator runs when it is read", cure="Write attach(...) and session.read(program, Row).")
+        _feeding.takes_anything(loaded, "iterators", "Write attach(...) and session.read(program, Row)")
+        return Result(_Walked(loaded, given), None, [])
 
 
 HOOK = _Hook()

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
-from bpfwright.errors import UsageError
-from bpfwright.hooks import _arguments
+from bpfwright.hooks import _arguments, _feeding
 from bpfwright.hooks.uprobe import enter_registers
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.meaning import NOTHING
@@ -49,8 +48,9 @@ class _Hook(HookPoint):
         return machine.kprobe(loaded, target.name, offset=target.offset, ret=program.options["exit"])
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        raise UsageError("the kernel does not run kprobes on made-up registers",
-                         cure="Call the function that it watches, or test in Userspace().")
+        _feeding.takes_anything(loaded, "kprobes", "Call the function that it watches")
+        context = _feeding.registers(loaded, program, given, at_exit=program.options["exit"])
+        return Result(loaded.test_run(context=context, repeat=repeat), None, [])
 
 
 HOOK = _Hook()

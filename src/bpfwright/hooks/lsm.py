@@ -4,8 +4,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
-from bpfwright.errors import UsageError
-from bpfwright.hooks import _arguments
+from bpfwright.hooks import _arguments, _feeding
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.meaning import Integer
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
@@ -69,8 +68,9 @@ class _Hook(HookPoint):
         return machine.raw_tracepoint(loaded, "")
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        raise UsageError("the kernel does not run LSM programs on made-up arguments",
-                         cure="Do what it guards, or test in Userspace().")
+        _feeding.takes_anything(loaded, "LSM programs", "Do what it guards")
+        run = loaded.test_run(context=_feeding.words(loaded, program, given), repeat=repeat)
+        return Result(run, Action(run.value - (1 << 32) if run.value >> 31 else run.value), [])
 
 
 HOOK = _Hook()

@@ -3,13 +3,15 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar
 from bpfwright.errors import UsageError
-from bpfwright.hooks import _registers
+from bpfwright.hooks import _feeding, _registers
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import NOTHING, U64, ContextOf
 from bpfwright.spec.program import Context as _Context
 from bpfwright.spec.program import HookPoint, Program, Result, Target
 
 __all__ = ["Context", "Sampling", "program"]
+
+_SIZE = 352  # struct bpf_perf_event_data: registers, period, address
 
 
 class Sampling(Target):
@@ -58,8 +60,13 @@ class _Hook(HookPoint):
         return machine.sample(loaded, hz=target.hz, pid=-1 if target.pid is None else target.pid)
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        raise UsageError("the kernel does not run perf event programs on made-up samples",
-                         cure="Attach it, or test in Userspace().")
+        _feeding.takes_anything(loaded, "perf event programs", "Attach it")
+        if isinstance(given, int):
+            place = _registers.of_this_machine().pointer
+            given = bytes(place) + given.to_bytes(8, "little")
+        return Result(loaded.test_run(context=_feeding.raw(
+            given, "a sample", "Give the address where the CPU was, or struct bpf_perf_event_data as bytes.").ljust(
+                _SIZE, b"\0"), repeat=repeat), None, [])
 
 
 HOOK = _Hook()

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from bpfwright._typing import Any, Callable, ClassVar, Concatenate
-from bpfwright.errors import UsageError
-from bpfwright.hooks import _arguments
+from bpfwright.hooks import _arguments, _feeding
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.meaning import NOTHING
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
@@ -59,8 +58,9 @@ class _Hook(HookPoint):
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
         if program.options["btf"]:
-            raise UsageError("the kernel does not run BTF tracepoints on made-up arguments",
-                             cure="Test with btf=False, or in Userspace().")
+            _feeding.takes_anything(loaded, "BTF tracepoints", "Test with btf=False")
+        if hasattr(loaded, "place"):
+            return Result(loaded.test_run(context=_feeding.words(loaded, program, given), repeat=repeat), None, [])
         words = b"".join((int(word) & (1 << 64) - 1).to_bytes(8, "little") for word in given)
         return Result(loaded.test_run(context=words), None, [])
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar, overload
 from bpfwright.errors import KernelError, NotSupported, TargetError, UsageError
-from bpfwright.hooks import _registers
+from bpfwright.hooks import _feeding, _registers
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import (BOOLEAN, I64, NOTHING, U32, Constant, ContextOf, Integer, Meaning, Reference,
                                     UserAddress, meaning_of)
@@ -371,11 +371,17 @@ class _Hook(HookPoint):
         return links[0] if len(links) == 1 else _Links(links, f"{len(links)} tracepoints")
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        """Tracepoint programs have no test run in the kernel: ours is attached to nothing and cannot be fed there."""
+        """A record: the event's class filled in, a dict of fields, or bytes as the kernel has them. Wildcards over
+        system calls take the words of the raw tracepoint: (registers, number), or (registers, result)."""
         if program.facts["raw"]:
             words = b"".join((int(word) & (1 << 64) - 1).to_bytes(8, "little") for word in given)
             return Result(loaded.test_run(context=words), None, [])
-        return Result(loaded.test_run(context=given.to_bytes(program.facts["places"])), None, [])
+        _feeding.takes_anything(loaded, "tracepoint programs", "Attach it")
+        if isinstance(given, dict) and program.options.get("fields") is not None:
+            given = program.options["fields"](**given)
+        record = given.to_bytes(program.facts["places"]) if isinstance(given, Fields) else _feeding.raw(
+            given, "a record of this event", "Give its class filled in, a dict of its fields, or bytes.")
+        return Result(loaded.test_run(context=record, repeat=repeat), None, [])
 
 
 class _Links:

@@ -6,7 +6,7 @@ import os
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import TargetError, UsageError
 from bpfwright.formats.elf.image import symbol_offset
-from bpfwright.hooks import _arguments, _registers
+from bpfwright.hooks import _arguments, _feeding, _registers
 from bpfwright.spec.dialect import Operation, Value
 from bpfwright.spec.meaning import NOTHING
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
@@ -76,8 +76,9 @@ class _Hook(HookPoint):
                               pid=-1 if target.pid is None else target.pid)
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
-        raise UsageError("the kernel does not run uprobes on made-up registers",
-                         cure="Call the function that it watches, or test in Userspace().")
+        _feeding.takes_anything(loaded, "uprobes", "Call the function that it watches")
+        context = _feeding.registers(loaded, program, given, at_exit=program.options["exit"])
+        return Result(loaded.test_run(context=context, repeat=repeat), None, [])
 
 
 def enter_registers(builder: Any, meanings: list[Any], at_exit: bool) -> list[Any]:

@@ -5,7 +5,7 @@ import errno
 import re
 
 from bpfwright.formats.btf.relocate import POISON
-from bpfwright.errors import BpfwrightError, KernelError, VerifierError
+from bpfwright.errors import BpfwrightError, KernelError, NotSupported, VerifierError
 from bpfwright.kernel.cures import cure_for
 from bpfwright.spec.linking import Linked
 from bpfwright.kernel.verifier_log import Verdict, parse
@@ -25,6 +25,9 @@ def load_error(spec: ProgramSpec, failure: KernelError, log: str, linked: Linked
     if not verdict.reason:
         from bpfwright.kernel.explain import program_error
         return program_error(spec, failure)
+    if verdict.reason.endswith("is not sleepable"):  # whether a function may sleep is the kernel's choice, by version
+        return NotSupported(f"program {spec.name!r} may sleep, and this kernel does not let programs sleep there",
+                            why=f"verifier: {verdict.reason}", cure="Leave sleepable=True out, or use a newer kernel.")
     if str(POISON) in verdict.reason:
         cause = _poison_at(linked, verdict.instruction, poisoned)
         verdict = verdict._replace(reason=cause, suggestion="Ask first whether it exists (exists(...), or "

@@ -93,7 +93,6 @@ class Checker(Infer):
         self.discarded: Any = None
         self.depth = 1
         self.frames = 0
-        self.callbacks = 0
 
     def run(self, params: list[tuple[str, Meaning]], expected: Meaning | None, name: str) -> Body:
         """Check the body with these parameters. `expected` is what it must return; None: whatever it does."""
@@ -354,9 +353,7 @@ class Checker(Infer):
         self.enters_frame(node.iterable, "the function that this loop's body becomes", 0)
         outside, self.frames = self.frames, 0
         self.depth += 1
-        self.callbacks += 1
         left = check()
-        self.callbacks -= 1
         self.depth -= 1
         self.frames = max(outside, self.frames + 1)
         return left

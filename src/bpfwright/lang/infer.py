@@ -93,7 +93,6 @@ class Infer(Storing):
                             "Find it again: ctx.find(...).")
             if node.name not in self.flow:
                 self.refuse(node, f"{node.name} may not be set here", "Set it on every path before.")
-            self.context_here(node, self.flow[node.name])
             return self.flow[node.name]
         value = self.scope.lookup(node.name)
         if value is MISSING:

@@ -9,7 +9,7 @@ from bpfwright.lang.site import CallSite
 from bpfwright.lang.source import Source
 from bpfwright.spec.dialect import Operation
 from bpfwright.spec.map import MapDeclaration
-from bpfwright.spec.meaning import BOOLEAN, Constant, ContextOf, Meaning, Nothing, OneOf, Optional, Reference, TupleOf
+from bpfwright.spec.meaning import BOOLEAN, Constant, Meaning, Nothing, OneOf, Optional, Reference, TupleOf
 from bpfwright.spec.program import refused_field
 from bpfwright.types.ctype import Opaque, RecordType
 
@@ -118,12 +118,6 @@ class Using(Fitting):
             self.refuse(node, "the packet moves before this is used", "Move it in a statement before.")
 
     # functions
-
-    def context_here(self, node: Any, meaning: Meaning) -> None:
-        """Refuse the context in a loop whose body the kernel calls: it does not pass it on."""
-        if self.callbacks and isinstance(meaning, ContextOf):
-            self.refuse(node, f"{node.name} cannot be reached in a loop over a map: its body is a function that the "
-                        "kernel calls", "Read what is needed of it before the loop.")
 
     def enters_frame(self, node: Any, name: str, frames: int) -> None:
         """A call of a function that is on the stack with `frames` that it calls in turn."""

@@ -4,8 +4,10 @@ Engines, stores and helpers share these places; a program sees none of them.
 """
 from __future__ import annotations
 
-__all__ = ["CGROUP", "CHECKED", "CLOCK", "COMM", "CPU", "CPUS", "DESCENT", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT",
-           "PAGE", "PID_TGID", "RANDOM", "REDIRECT", "SHADOW", "STACK_LOW", "STACK_TOP", "TAIL_CALLS", "TASK",
+__all__ = ["ANCESTORS", "ATTACH_COOKIE", "ATTACH_TYPE", "CGROUP", "CHECKED", "CLOCK", "COMM", "CONTEXT", "CPU",
+           "CPUMASKS", "CPUS", "DESCENT", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT", "FUNCTION_ADDRESS", "JIFFY_NS",
+           "PAGE", "PID_TGID", "PROGRAM", "RANDOM", "REDIRECT", "REDIRECT_FLAGS", "REDIRECT_MAP", "RETVAL", "SECRET",
+           "SHADOW", "SOCKET_COOKIE", "SOCKET_UID", "STACK_LOW", "STACK_TOP", "TAIL_CALLS", "TASK", "TASKS",
            "UID_GID"]
 
 PAGE = 0x1000
@@ -13,7 +15,15 @@ CPU, CPUS, CLOCK, RANDOM = PAGE, PAGE + 4, PAGE + 8, PAGE + 16  # 32 bits, 32 bi
 PID_TGID, UID_GID, COMM, CGROUP, TASK = PAGE + 24, PAGE + 32, PAGE + 40, PAGE + 56, PAGE + 64
 FAULT, FAULT_SLOT, FAULT_ADDRESS, STACK_LOW = PAGE + 72, PAGE + 76, PAGE + 80, PAGE + 88
 TAIL_CALLS, REDIRECT = PAGE + 96, PAGE + 104
-CHECKED = PAGE + 128  # whether the run asks the shadow
+PROGRAM = PAGE + 128  # the bpf_prog_type of what runs
+ANCESTORS = PAGE + 136  # 16 cgroup ids, from the root down
+SOCKET_COOKIE, SOCKET_UID, ATTACH_COOKIE, ATTACH_TYPE = PAGE + 264, PAGE + 272, PAGE + 280, PAGE + 288
+REDIRECT_MAP, REDIRECT_FLAGS = PAGE + 296, PAGE + 304  # REDIRECT holds the helper's number and the target
+TASKS, CPUMASKS, RETVAL = PAGE + 368, PAGE + 376, PAGE + 384
+CONTEXT, SECRET = PAGE + 352, PAGE + 360  # of the run; what maps are known by
+FUNCTION_ADDRESS = PAGE + 312  # 320: four bytes that are a key for a moment
+JIFFY_NS = 4_000_000  # CONFIG_HZ=250
+CHECKED = PAGE + 328  # whether the run asks the shadow
 STACK_TOP = PAGE + 120  # of the CPU that runs: the first frame stays granted
 SHADOW = PAGE + 112  # where the shadow begins
 DESCENT = PAGE + 0x200  # the bytes 255 to 0: the end of every object's shadow

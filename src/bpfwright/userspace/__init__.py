@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import Userspace
 

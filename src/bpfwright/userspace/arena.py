@@ -13,17 +13,20 @@ and helpers change it as they hand memory out.
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 
 from bpfwright._typing import Any
 from bpfwright.errors import UsageError
 from bpfwright.spec import memory as dialect
-from bpfwright.spec.page import CHECKED, CPUS, DESCENT, SHADOW
+from bpfwright.spec.page import CHECKED, CPUS, DESCENT, SECRET, SHADOW
 
 __all__ = ["FRAME", "STACK_SIZE", "Arena"]
 
 STACKS, STACK_SIZE, FRAME = 0x2000, 1 << 16, 512
 _NORESERVE = 0x4000
+
+_SECRET = os.urandom(8)  # what maps are known by; it changes nothing that programs see
 
 
 class Arena:
@@ -46,6 +49,7 @@ class Arena:
         self.bind()
         dialect.store32(CPUS, cpus)
         dialect.store64(SHADOW, size_bytes)
+        self.memory[SECRET:SECRET + 8] = _SECRET
         dialect.store32(CHECKED, 1)
         self.memory[DESCENT:DESCENT + 256] = bytes(range(255, -1, -1))
         self.stacks = [self.allocate(STACK_SIZE, owned=False) for _ in range(cpus)]
@@ -60,8 +64,8 @@ class Arena:
         """Zeroed bytes, a program's own unless `owned` is False; they lie at least 16 bytes away from everything else,
         so that one behind the end faults."""
         room = -(-size // 16) * 16 + 16
-        spare = self._free.get((writable, room))
-        if spare and align <= 16:
+        spare = self._free.get((writable, room), [])
+        if spare and spare[-1] % align == 0:
             address = spare.pop()
             self.memory[address:address + room] = bytes(room)
         else:

@@ -100,7 +100,7 @@ class Debugger:
         self._length = len(data)
         self._checkpoints: list[_Checkpoint] = []
         self._closed = False
-        machine.begin(cpu)
+        machine.begin(cpu, program.spec)
         program.stage = self._stage
         self._first = machine.arena.save()
         self.position = self._go(0)
@@ -117,6 +117,18 @@ class Debugger:
         """The packet, or the record, as it is now."""
         data, context = self._stage.leave()
         return bytes(data or context)
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """(name, address, bytes) of what pointers may point to: the packet, the context, maps."""
+        memory = self.machine.arena.memory
+        bounds = getattr(self._stage, "bounds", None)
+        if bounds is not None:
+            start, end = bounds(memory)
+            yield "packet", start, end - start
+        yield "context", self.context, 192
+        for thing in self.machine.things():
+            if isinstance(thing, UserMap):
+                yield f"map {thing.spec.name}", thing.address, thing.room
 
     def stack(self, frame: int = 0) -> bytes:
         """The 512 bytes of a frame, 0 being the innermost."""

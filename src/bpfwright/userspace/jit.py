@@ -13,6 +13,7 @@ from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS
 from bpfwright.maps.stores._header import KIND
 from bpfwright.spec import page as P
 from bpfwright.userspace.arena import FRAME
+from bpfwright.userspace.calls import STORE_CALLS
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
 
 __all__ = ["KINDS", "MapAt", "translate"]
@@ -62,10 +63,15 @@ class _Module:
         self.dispatched: dict[str, tuple[str, int]] = {}
         self.total = 0
         self.by_register = False
+        self.walks = False
 
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.code.starts]
-        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN, _CALLX if self.by_register else ""]
+        if self.walks:
+            for operation in ("each", "key_of", "value_of"):
+                self.dispatch(operation, 2)
+        parts = [_WORDS, *functions, self._indirect(), _BUILT_IN, _CALLX if self.by_register else "",
+                 _FOR_EACH if self.walks else ""]
         if self.stage:
             parts.append(_DRIVE.format(stage=self.stage, FAULT=P.FAULT))
             self.declared |= {f"{self.stage}_lay_out": 3, f"{self.stage}_collect": 2}
@@ -542,6 +548,12 @@ class _Function:
     def _packet(self, slot: int, i: Instruction) -> None:
         """A load of classic BPF: where the packet has no such byte, the function ends with 0."""
         self.module.name("packet_load")
+        if self.module.checked:
+            self.module.name("guard_context")
+            known, right = self.fresh(), self.fresh()
+            self.out(f"{known} = call i64 @guard_context(i64 {self.get(6)})")
+            self.out(f"{right} = icmp ne i64 {known}, 0")
+            self._unless(right, _CALL, slot, self.get(6))
         offset, found, missing = self.fresh(), self.fresh(), self.fresh()
         given = self.get(i.src, 32) if i.row.op == "ldind" else "0"
         self.out(f"{offset} = add i32 {given}, {i.imm}")
@@ -568,7 +580,6 @@ class _Function:
         return ", ".join(f"i64 {self.get(n)}" for n in range(1, 1 + count))
 
     def _call(self, slot: int, i: Instruction) -> None:
-        from bpfwright.userspace.calls import STORE_CALLS
         result, below = self.fresh(), self.fresh()
         if i.row.op == "callx":
             self.module.declared["python"] = 8
@@ -589,6 +600,14 @@ class _Function:
         if number == 181:
             self.out(f"{below} = sub i64 %sp, {FRAME}")
             self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
+            self._answered(result, True)
+            return
+        if self.module.checked:
+            self._guard(slot, number)
+        if number == 164:
+            self.module.walks = True
+            self.out(f"{below} = sub i64 %sp, {FRAME}")
+            self.out(f"{result} = call i64 @for_each({self._words(4)}, i64 {below})")
             self._answered(result, True)
             return
         if number in STORE_CALLS:
@@ -612,6 +631,28 @@ class _Function:
         self.out(f"{result} = call i64 @python(i64 {number}, i64 {slot}, {self._words(5)}, i64 %sp)")
         self._answered(result, True)
 
+    def _guard(self, slot: int, number: int) -> None:
+        """Fault unless a call's arguments are what they must be."""
+        from bpfwright.userspace.guards import guards_of
+        if not (number in STORE_CALLS or self.module.helper(number) or number == 164):
+            return  # Python looks itself
+        for guard in guards_of(number):
+            if guard.name == "guard_map" and self.maps.get(guard.registers[0]):
+                continue  # it was put there by the machine
+            given = [self.get(register) for register in guard.registers]
+            words = [*given, str(guard.size)] if guard.size else given
+            first = given[-1] if guard.name in ("guard_key", "guard_value", "guard_room") else given[0]
+            found, good = self.fresh(), self.fresh()
+            self.module.name(guard.name)
+            self.out(f"{found} = call i64 @{guard.name}({', '.join(f'i64 {word}' for word in words)})")
+            self.out(f"{good} = icmp ne i64 {found}, 0")
+            if guard.null:
+                null, either = self.fresh(), self.fresh()
+                self.out(f"{null} = icmp eq i64 {first}, 0")
+                self.out(f"{either} = or i1 {good}, {null}")
+                good = either
+            self._unless(good, {"read": _READ, "write": _WRITE, "call": _CALL}[guard.kind], slot, first)
+
     def _answered(self, result: str, may_fault: bool) -> None:
         if may_fault:
             self._stop_on_fault()
@@ -624,16 +665,17 @@ class _Function:
         self.module.declared["tail_target"] = 2
         target, there, pointer, result = (self.fresh() for _ in range(4))
         self.count += 1
+        this = self.count
         self.out(f"{target} = call i64 @tail_target(i64 {self.get(2)}, i64 {self.get(3)})")
         self.out(f"{there} = icmp ne i64 {target}, 0")
-        self.out(f"br i1 {there}, label %tail{self.count}, label %stay{self.count}")
-        self.lines.append(f"tail{self.count}:")
+        self.out(f"br i1 {there}, label %tail{this}, label %stay{this}")
+        self.lines.append(f"tail{this}:")
         self.out(f"{pointer} = inttoptr i64 {target} to ptr")
         if self.module.checked:
             self.out("call void @unframe(i64 %sp)")
         self.out(f"{result} = musttail call i64 {pointer}(i64 {self.get(1)}, i64 0, i64 0, i64 0, i64 0, i64 %sp)")
         self.out(f"ret i64 {result}")
-        self.lines.append(f"stay{self.count}:")
+        self.lines.append(f"stay{this}:")
         self.put(0, "-2")
 
 
@@ -707,6 +749,43 @@ on:
   br label %head
 done:
   ret i64 %i
+}}"""
+
+_FOR_EACH = f"""
+define internal i64 @for_each(i64 %m, i64 %callback, i64 %ctx, i64 %flags, i64 %sp) {{
+entry:
+  %base = load ptr, ptr @arena
+  %where = getelementptr i8, ptr %base, i64 {P.FAULT}
+  %flagged = icmp ne i64 %flags, 0
+  br i1 %flagged, label %invalid, label %begin
+begin:
+  %first = call i64 @any_each(i64 %m, i64 0)
+  %unknown = icmp eq i64 %first, -22
+  br i1 %unknown, label %invalid, label %head
+head:
+  %at = phi i64 [%first, %begin], [%next, %on]
+  %count = phi i64 [0, %begin], [%more, %on]
+  %over = icmp eq i64 %at, 0
+  br i1 %over, label %done, label %body
+body:
+  %key = call i64 @any_key_of(i64 %m, i64 %at)
+  %value = call i64 @any_value_of(i64 %m, i64 %at)
+  %more = add i64 %count, 1
+  %r = call i64 @indirect(i64 %callback, i64 %m, i64 %key, i64 %value, i64 %ctx, i64 0, i64 %sp)
+  %kind = load i32, ptr %where
+  %bad = icmp ne i32 %kind, 0
+  %stop = icmp ne i64 %r, 0
+  %leave = or i1 %bad, %stop
+  br i1 %leave, label %left, label %on
+on:
+  %next = call i64 @any_each(i64 %m, i64 %at)
+  br label %head
+left:
+  ret i64 %more
+done:
+  ret i64 %count
+invalid:
+  ret i64 -22
 }}"""
 
 _WORDS = """@arena = dso_local global ptr null, align 8

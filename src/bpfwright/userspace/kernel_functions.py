@@ -5,10 +5,10 @@ from bpfwright._typing import Any, Callable
 from bpfwright.helpers.bodies import KERNEL_FUNCTIONS
 from bpfwright.userspace.stores import kernel_function_body
 
-__all__ = ["NUMBERS", "body", "functions", "native_name"]
+__all__ = ["NAMES", "NUMBERS", "body", "functions", "native_name"]
 
 NUMBERS: dict[str, int] = {name: number for number, name in enumerate(KERNEL_FUNCTIONS, 1)}
-_NAMES = {number: name for name, number in NUMBERS.items()}
+NAMES = {number: name for name, number in NUMBERS.items()}
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -22,13 +22,13 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 def native_name(number: int) -> str:
     """The name in native code."""
-    return f"kernel_{_NAMES[number]}" if number in _NAMES else ""
+    return f"kernel_{NAMES[number]}" if number in NAMES else ""
 
 
 def body(number: int) -> Callable[[Any, list[int]], int | None] | None:
     """What runs for a number in the interpreter; None when it is none of them."""
-    if number not in _NAMES:
+    if number not in NAMES:
         return None
-    function = _function(_NAMES[number])
+    function = _function(NAMES[number])
     end = 1 + function.__code__.co_argcount
     return lambda interpreter, r: function(*r[1:end])

@@ -12,7 +12,7 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
-from bpfwright.spec.page import CPU, PID_TGID, RANDOM, TAIL_CALLS, UID_GID
+from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.coverage import Report, measuring
@@ -20,13 +20,15 @@ from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
 from bpfwright.userspace.stores import store_of
 from bpfwright.userspace.unattached import Unattached
+from bpfwright.userspace.world import World
 
 if TYPE_CHECKING:
     from bpfwright._native import NativeCode
 
 __all__ = ["UserObject", "Userspace"]
 
-_PROG_ARRAY, _OF_MAPS = 3, (12, 13)
+_PATIENCE = 50_000  # instructions walked, about a second: what takes longer to verify runs checked
+_PROG_ARRAY, _TASK_STORAGE, _OF_MAPS = 3, 29, (12, 13)
 
 
 class UserObject:
@@ -55,7 +57,7 @@ class UserObject:
         self.close()
 
 
-class Userspace(Unattached):
+class Userspace(World, Unattached):
     """A machine without a kernel, on any system and without privilege.
 
     Runs are reproducible bit by bit: randomness comes from `seed`, time stands still between looks at the clock, and
@@ -85,13 +87,14 @@ class Userspace(Unattached):
         self.kept = Report()
         self.kernel_btf = Btf(kernel_btf) if isinstance(kernel_btf, bytes) else kernel_btf
         self._things: dict[int, UserMap | UserProgram] = {}
+        World.__init__(self)
         self._next = 1
         self._closed = False
-        self._unverified_trust = False
         self._library: NativeCode | None = None
         self.set_word(RANDOM, seed)
         self.set_word(PID_TGID, 1 << 32 | 1)
         self.set_word(UID_GID, 0)
+        self.settle()
 
     # the machine's page
 
@@ -110,10 +113,12 @@ class Userspace(Unattached):
             raise UsageError(f"this machine has no CPU {number}", why=f"it has {self.arena.cpus}")
         pack_into("<I", self.arena.memory, CPU, number)
 
-    def begin(self, cpu: int) -> None:
-        """A run begins on this CPU."""
+    def begin(self, cpu: int, spec: ProgramSpec) -> None:
+        """A run of a program begins on this CPU."""
         self.set_cpu(cpu)
-        self.set_word(TAIL_CALLS, 0)
+        for word, value in ((TAIL_CALLS, 0), (PROGRAM, spec.type), (ATTACH_TYPE, spec.expected_attach_type),
+                            (REDIRECT, 0)):
+            self.set_word(word, value)
 
     # loading
 
@@ -146,8 +151,7 @@ class Userspace(Unattached):
 
     def load_code(self, insns: bytes, *, helpers: Mapping[int, Callable[..., int]] | None = None) -> UserProgram:
         """Take in plain bytecode, which refers to nothing. `helpers` answer its calls besides the machine's own."""
-        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, verified=False,
-                           probes=frozenset(), helpers=helpers)
+        made = UserProgram(self, ProgramSpec("code", "code", "", 0), code_of(insns), 0, helpers=helpers)
         made.fd = self._number(made)
         return made
 
@@ -186,8 +190,10 @@ class Userspace(Unattached):
             return given
         if spec.type == 4 and not spec.max_entries:
             spec = spec._replace(max_entries=self.arena.cpus)
-        made = UserMap(self.arena, spec, 0)
+        made = UserMap(self.arena, spec, 0, self._things, self.library if self.engine != "interpreter" else None)
         made.fd = self._number(made)
+        if spec.type == _TASK_STORAGE:
+            made.owners = self.tasks
         if spec.frozen:
             made.freeze()
         return made
@@ -213,13 +219,24 @@ class Userspace(Unattached):
                     references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
         linked = link(program.function, functions, resolved, references)
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
-        made = UserProgram(self, program, code, 0, verified=self._trusted(spec, program), probes=frozenset())
+        relocated = frozenset(linked.starts[name] + each.index for name in names
+                              for each in functions[name].core_relocations)
+        made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program, relocated))
         made.fd = self._number(made)
+        made.btf = lambda: Btf(spec.btf) if spec.btf else None
         return made
 
-    def _trusted(self, spec: ObjectSpec, program: ProgramSpec) -> bool:
-        """Whether the program may run unchecked."""
-        return self.checks == "auto" and self._unverified_trust
+    def _judged(self, spec: ObjectSpec, program: ProgramSpec, relocated: frozenset[int]) -> tuple[bool, frozenset[int]]:
+        """Whether the program may run unchecked, and which of its loads may find nothing: where no kernel's types are
+        known, those by CO-RE."""
+        from bpfwright.userspace.verifier import Profile, verify
+        from bpfwright.userspace.verifier.kinds import BASE, BTF
+        try:
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf, profile=Profile(limit=_PATIENCE))
+        except NotSupported:
+            return False, relocated if self.kernel_btf is None else frozenset()
+        probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)
+        return verdict.accepted and self.checks == "auto", probes
 
     def _relocated(self, spec: ObjectSpec, function: Function) -> bytes:
         if not function.core_relocations:
@@ -271,7 +288,7 @@ class Userspace(Unattached):
         if name is None:
             raise NotSupported(f"programs of type {kind} (bpf_prog_type) have no test run in the userspace machine")
         module = import_module(f"bpfwright.hooks.running.{name}")
-        return module.Stage(self.arena, data, context, **({"network": True} if kind == 8 else {}))
+        return module.Stage(self.arena, data, context, kind)
 
     def close(self) -> None:
         """Give all memory back."""

@@ -48,6 +48,7 @@ class NativeProgram:
                          counters=program.counts.address if program.counts is not None else 0)
         self._problem: BaseException | None = None
         self._keep: list[object] = []
+        self._top = 0
         library = machine.library()
         symbols = dict(library.addresses)
         for name, function, count in (("python", self._python, 8), ("tail_target", self._tail_target, 2)):
@@ -86,7 +87,7 @@ class NativeProgram:
         if not self._program.verified:
             arena.forbid(top - STACK_SIZE, STACK_SIZE)
             arena.allow(top - FRAME, FRAME)
-        self._problem = None
+        self._problem, self._top = None, top
         value: int = run(top)  # type: ignore[operator]
         if self._problem is not None:
             raise self._problem
@@ -106,7 +107,7 @@ class NativeProgram:
             registers = interpreter.registers
             registers[1:6] = words[:5]
             registers[10] = words[5]
-            interpreter.stack_top = words[5]
+            interpreter.stack_top = self._top
             body = program.kernel_function(-number, slot) if number < 0 else program.helper(number, slot)
             found = body(interpreter, registers)
             return (found or 0) & (1 << 64) - 1

@@ -6,13 +6,16 @@ from struct import unpack_from
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
 from bpfwright.errors import Fault, NotSupported
 from bpfwright.spec.memory import store32
+from bpfwright.maps.stores._guards import guard_map
 from bpfwright.spec.objects import ProgramSpec
-from bpfwright.spec.page import TAIL_CALLS
+from bpfwright.spec.page import CONTEXT, TAIL_CALLS
 from bpfwright.userspace.calls import body_of
-from bpfwright.userspace.code import Code
+from bpfwright.userspace.code import FUNCTIONS, Code
 from bpfwright.userspace.counting import Counts
 from bpfwright.userspace.coverage import keep
+from bpfwright.userspace.guards import guarded
 from bpfwright.userspace.interpreter import Interpreter
+from bpfwright.userspace.records import note_redirect
 
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import Userspace
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "UserProgram"]
 
+_OF_KERNEL_OBJECTS = frozenset((17, 26, 28, 29))  # bpf_prog_type: raw tracepoints, tracing, extensions, LSM
 _WORTH_COMPILING = 100  # runs; compiling takes tens of milliseconds, interpreting a run some hundredths
 _TAIL_CALL, _MOST_TAIL_CALLS, _PROG_ARRAY_MISS = 12, 33, -2 & (1 << 64) - 1
 
@@ -39,24 +43,46 @@ class Run:
 class UserProgram:
     """See spec.machine.LoadedProgram; `fd` is the machine's number for it."""
 
-    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *, verified: bool,
-                 probes: frozenset[int], helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
+    def __init__(self, machine: Userspace, spec: ProgramSpec, code: Code, number: int, *,
+                 judge: Callable[[], tuple[bool, frozenset[int]]] | None = None,
+                 helpers: Mapping[int, Callable[..., int]] | None = None) -> None:
         self.machine = machine
         self.spec = spec
         self.code = code
         self.fd = number
-        self.verified = verified
+        self.verified = False
+        self._judge = judge
         self.stage: Any = None
+        self.btf: Callable[[], Any] = lambda: None  # the types of the object that it comes from
         self.runs = 0
         self.run_time_ns = 0
-        self.probes = probes
+        self.probes: frozenset[int] = frozenset()
         self.helpers = dict(helpers or {})
-        self.interpreter = Interpreter(code, machine.arena, self, checked=not verified, probes=probes)
+        if spec.type in _OF_KERNEL_OBJECTS:
+            self.judge()
+        self.interpreter = Interpreter(code, machine.arena, self, probes=self.probes)
         self._native: NativeProgram | None = None
         self.counts: Counts | None = None
         self.faulted = False  # a run was stopped in the middle
         if machine.counts:
             self.counts = self.interpreter.counts = Counts(machine.arena, code)
+
+    def place(self, value: Any) -> int:
+        """Where an object stands in the machine's memory; it is laid out there unless it is an address already."""
+        return self.machine.place(value, self.btf())
+
+    def written(self) -> bytes:
+        """What it wrote for the reader of an iterator since the last time."""
+        found = bytes(self.machine.sequence)
+        self.machine.sequence.clear()
+        return found
+
+    def judge(self) -> None:
+        """Ask the verifier, once: native code of what it accepts runs unchecked, and loads of kernel objects where
+        nothing is give 0. The interpreter always checks: that costs it little."""
+        if self._judge is not None:
+            judge, self._judge = self._judge, None
+            self.verified, self.probes = judge()
 
     @property
     def id(self) -> int:
@@ -81,6 +107,7 @@ class UserProgram:
                 for _ in range(max(1, repeat)):
                     value = self.run(stage, cpu)
             spent = now_ns() - before
+            note_redirect(machine, value & 0xFFFFFFFF)
             left, after = stage.leave()
         finally:
             stage.close()
@@ -129,8 +156,16 @@ class UserProgram:
         native = self.native() if machine.engine == "jit" else None
         first, second = (*words, 0, 0)[:2]
         if native is not None:
-            return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu))
-        return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget))
+            return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu), first)
+        return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget),
+                             first)
+
+    def call_back(self, address: int, words: tuple[int, ...], cpu: int = 0) -> int:
+        """Run one of its functions by the address that the program gave a helper; r0. Raises Fault."""
+        slot = address - FUNCTIONS
+        if slot not in self.code.starts:
+            raise Fault("call", 0, address)
+        return self._guarded(None, cpu, lambda: self.interpreter.run(slot, words, cpu=cpu, budget=self.machine.budget))
 
     def _engine(self, repeat: int) -> NativeProgram | None:
         """Native code, where the machine wants it for so many runs; None: interpret."""
@@ -143,6 +178,7 @@ class UserProgram:
         """The program as native code; None for what only the interpreter runs."""
         if self._native is None:
             from bpfwright.userspace.native import NativeProgram
+            self.judge()
             try:
                 self._native = NativeProgram(self)
             except NotSupported:
@@ -151,9 +187,10 @@ class UserProgram:
                 return None
         return self._native
 
-    def _guarded(self, stage: Any, cpu: int, run: Callable[[], int]) -> int:
+    def _guarded(self, stage: Any, cpu: int, run: Callable[[], int], context: int = 0) -> int:
         machine = self.machine
-        machine.begin(cpu)
+        machine.begin(cpu, self.spec)
+        machine.set_word(CONTEXT, stage.context if stage is not None else context)
         self.stage = stage
         try:
             return run()
@@ -190,12 +227,14 @@ class UserProgram:
         if own is not None:
             return lambda interpreter, r: own(*r[1:6])
         try:
-            return body_of(number)
+            body = body_of(number)
         except NotSupported as error:
             raise Fault("call", slot, why=error.what) from None
+        return body if self.verified else guarded(number, body, slot)
 
     def kernel_function(self, number: int, slot: int) -> Any:
-        return self.machine.kernel_function(number, slot)
+        body = self.machine.kernel_function(number, slot)
+        return body if self.verified else guarded(-number, body, slot)
 
     def packet_bytes(self, context: int, offset: int, size: int) -> bytes | None:
         """Bytes of a packet for the loads of classic BPF; None behind its end."""
@@ -206,6 +245,8 @@ class UserProgram:
     def tail_target(self, array: int, index: int) -> UserProgram | None:
         """The program that a tail call goes to, which is counted; None when there is none, or there were too many."""
         machine = self.machine
+        if not guard_map(array):
+            return None
         target = machine.program_in(array, index)
         done = machine.word(TAIL_CALLS)
         if target is None or done >= _MOST_TAIL_CALLS:
@@ -225,9 +266,10 @@ class UserProgram:
         other.registers[:] = [0, r[1], *([0] * 8), r[10]]
         other.stack_top = interpreter.stack_top
         try:
-            r[0] = other._go(0, machine.budget)
+            value = other._go(0, machine.budget)
         finally:
             other.registers[:], other.frames, other.stack_top = kept
+        r[0] = value  # after that: a program may go on in itself
         return None
 
 

@@ -10,7 +10,8 @@ from bpfwright.maps.stores import FILES, HELPERS
 
 __all__ = ["OPERATIONS", "functions", "helper_body", "kernel_function_body", "native_library", "store_of"]
 
-OPERATIONS = ("create", "lookup", "update", "delete", "next_key", "push", "pop", "peek")
+OPERATIONS = ("create", "lookup", "lookup_on", "update", "delete", "next_key", "push", "pop", "peek", "each", "holding",
+              "key_of", "value_of", "look", "read")
 
 
 def store_of(kind: int) -> Any:
@@ -51,14 +52,22 @@ def functions() -> dict[str, Callable[..., Any]]:
         function = helper_body(number)
         assert function is not None
         found[f"helper_{number}"] = function
+    from bpfwright.maps.stores._guards import GUARDS
     from bpfwright.userspace import kernel_functions
     from bpfwright.helpers.bodies.packets import packet_load
     from bpfwright.hooks.running import traffic
     found |= {name: getattr(traffic, name) for name in traffic.__all__ if name.islower()}
-    return found | kernel_functions.functions() | {"packet_load": packet_load}
+    return found | kernel_functions.functions() | {"packet_load": packet_load} | {
+        guard.__name__: guard for guard in GUARDS}
+
+
+_library = b""
 
 
 def native_library() -> bytes:
     """The native object of all of them; compiled once a version, then out of the cache."""
-    from bpfwright.lang.native import library
-    return library(functions())
+    global _library
+    if not _library:
+        from bpfwright.lang.native import library
+        _library = library(functions())
+    return _library

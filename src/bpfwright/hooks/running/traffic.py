@@ -12,10 +12,11 @@ from bpfwright.types import u64
 __all__ = ["BUFFER", "HEADROOM", "KINDS", "capture_walk", "skb_collect", "skb_lay_out", "xdp_collect", "xdp_lay_out"]
 
 BUFFER, HEADROOM = 192, 256
+_SKIPPED = 208  # bytes in front of what the program sees: the Ethernet header, for sockets and cgroups
 _SHORTEST = 14  # bytes of a packet that is run
 _DATA, _DATA_END, _DATA_META = 0, 4, 8  # struct xdp_md
 _LEN, _PROTOCOL, _SKB_DATA, _SKB_END, _SKB_META = 0, 16, 76, 80, 140  # struct __sk_buff
-KINDS = {6: "xdp", 1: "skb", 3: "skb", 4: "skb"}
+KINDS = {6: "xdp", 1: "skb", 3: "skb", 4: "skb", 8: "skb"}
 """Programs (bpf_prog_type) that packets are driven through, and whose functions lay them out."""
 
 
@@ -45,17 +46,18 @@ def skb_lay_out(ctx: u64, source: u64, size: u64) -> None:
     if load32(CHECKED) != 0:
         data = load32(ctx + _SKB_DATA)
         revoke(data, load32(ctx + _SKB_END) - data)
-        grant(start, size)
+        grant(start + load32(ctx + _SKIPPED), size - load32(ctx + _SKIPPED))
     copy(start, source, size)
-    store32(ctx + _LEN, size)
+    skipped = load32(ctx + _SKIPPED)
+    store32(ctx + _LEN, size - skipped)
     store32(ctx + _PROTOCOL, load32(start + 12) & 0xFFFF)
-    store32(ctx + _SKB_DATA, start)
+    store32(ctx + _SKB_DATA, start + skipped)
     store32(ctx + _SKB_END, start + size)
-    store32(ctx + _SKB_META, start)
+    store32(ctx + _SKB_META, start + skipped)
 
 
 def skb_collect(ctx: u64, out: u64) -> u64:
-    data = load32(ctx + _SKB_DATA)
+    data = load32(ctx + _SKB_DATA) - load32(ctx + _SKIPPED)
     size = load32(ctx + _SKB_END) - data
     store32(out, size)
     copy(out + 4, data, size)

@@ -5,19 +5,19 @@ there in one piece, as the kernel's double mapping shows it.
 """
 from __future__ import annotations
 
-from bpfwright.maps.stores._header import BODY, EINVAL, MAX_ENTRIES, OWN
+from bpfwright.maps.stores._header import BODY, E2BIG, EINVAL, MAX_ENTRIES, OWN
 from bpfwright.spec.memory import copy, load32, load64, store32, store64
 from bpfwright.spec.shadow import grant, revoke
 from bpfwright.types import i64, u64
 
-__all__ = ["CONSUMER", "KINDS", "PRIVATE", "PRODUCER", "create", "delete", "discard", "lookup", "next_key", "output",
-           "query", "reserve", "room", "submit", "update"]
+__all__ = ["CONSUMER", "KINDS", "PRIVATE", "PRODUCER", "create", "delete", "discard", "discard_dynptr", "lookup",
+           "next_key", "output", "query", "reserve", "reserve_dynptr", "room", "submit", "submit_dynptr", "update"]
 
 KINDS = (27,)
 PRIVATE = True  # a program sees nothing of it but the records it reserved
 CONSUMER, PRODUCER = OWN, OWN + 8
 _BUSY, _DISCARD, _LENGTH = 0x80000000, 0x40000000, 0x3FFFFFFF
-_EAGAIN = -11
+_EAGAIN, _RING_KIND = -11, 2
 
 
 def room(key_size: int, value_size: int, max_entries: int, cpus: int, flags: int) -> int:
@@ -67,6 +67,40 @@ def output(m: u64, data: u64, size: u64, flags: u64) -> i64:
         return _EAGAIN
     copy(record, data, size)
     submit(record, 0)
+    return 0
+
+
+def reserve_dynptr(m: u64, size: u64, flags: u64, d: u64) -> i64:
+    """A record as a dynptr (helpers/bodies/dynptrs.py), which is null when there is no room."""
+    store64(d, 0)
+    store64(d + 8, 0)
+    wanted = size & 0xFFFFFFFF
+    if flags != 0:
+        return EINVAL
+    if wanted > 0xFFFFFF:
+        return E2BIG
+    record = reserve(m, wanted, 0)
+    if record == 0:
+        return EINVAL
+    store32(d, record)
+    store32(d + 4, _RING_KIND)
+    store32(d + 8, wanted)
+    return 0
+
+
+def submit_dynptr(d: u64, flags: u64) -> u64:
+    if load32(d) != 0:
+        submit(load32(d), flags)
+        store64(d, 0)
+        store64(d + 8, 0)
+    return 0
+
+
+def discard_dynptr(d: u64, flags: u64) -> u64:
+    if load32(d) != 0:
+        discard(load32(d), flags)
+        store64(d, 0)
+        store64(d + 8, 0)
     return 0
 
 

@@ -1,0 +1,186 @@
+"""Step through a program on one packet or record, forward and back, without a kernel and without privilege.
+
+The program runs in the userspace machine's interpreter, where every run is the same, so that going back is exact.
+--dap speaks the Debug Adapter Protocol on stdin and stdout (or on a port) for VS Code and other editors. Commands on
+the terminal, each also by its first letters: step, back, next, into, previous, finish, continue, reverse, go N, break
+FILE:LINE, break helper N, watch map NAME HEXKEY, watch packet OFFSET SIZE, delete, registers, stack, packet, maps,
+lines, quit.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bpfwright._typing import Any, Callable
+from bpfwright.errors import BpfwrightError, FormatError, UsageError
+
+__all__ = ["EXAMPLES", "arguments", "run"]
+
+EXAMPLES = (
+    "bpfwright debug firewall.py --pcap traffic.pcap:3      the fourth packet of a capture",
+    "bpfwright debug nat.bpf.o xdp_nat --packet 'ff ff ...'  a packet in hex",
+    "bpfwright debug firewall.py --dap                      for an editor: it says in `launch` what to run",
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a Python file with programs, or an object (.o)")
+    parser.add_argument("program", nargs="?", metavar="PROGRAM", help="which of its programs, if it has several")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--packet", metavar="HEX", help="the packet's bytes")
+    given.add_argument("--pcap", metavar="FILE:N", help="packet N of a capture, counted from 0")
+    given.add_argument("--event", metavar="FILE", help="a record: the raw bytes of the context")
+    parser.add_argument("--seed", type=int, default=0, help="of the machine's randomness (0)")
+    parser.add_argument("--dap", action="store_true", help="speak the Debug Adapter Protocol on stdin and stdout")
+    parser.add_argument("--dap-port", type=int, metavar="PORT", help="the same, to one client on a port of loopback")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    if chosen.dap or chosen.dap_port is not None:
+        from bpfwright.cli.dap import serve
+        return serve(chosen, open_debugger)
+    if chosen.file is None:
+        raise UsageError("debug takes a file", cure="Write `bpfwright debug FILE --packet HEX`.")
+    debugger, close = open_debugger(vars(chosen))
+    try:
+        _converse(debugger)
+    finally:
+        close()
+    return 0
+
+
+def open_debugger(chosen: dict[str, Any]) -> tuple[Any, Callable[[], None]]:
+    """A debugger for what a command line, or an editor's `launch`, asks for; and what closes everything."""
+    from bpfwright.cli.test_run import object_of
+    from bpfwright.userspace import Userspace
+    from bpfwright.userspace.debugger import Debugger
+    spec = object_of(chosen["file"], chosen.get("program"))
+    names = [program.name for program in spec.programs]
+    name = chosen.get("program") or (names[0] if len(names) == 1 else "")
+    if name not in names:
+        raise UsageError(f"{chosen['file']} has {f'no program {name}' if name else 'several programs'}",
+                         cure=f"Name one: {', '.join(names)}.")
+    data, context = _input(chosen)
+    machine = Userspace(engine="interpreter", seed=int(chosen.get("seed") or 0))
+    try:
+        loaded = machine.load(spec)
+        debugger = Debugger(loaded.programs[name], data, context=context)
+    except BaseException:
+        machine.close()
+        raise
+
+    def close() -> None:
+        debugger.close()
+        loaded.close()
+        machine.close()
+
+    return debugger, close
+
+
+def _input(chosen: dict[str, Any]) -> tuple[bytes, bytes]:
+    if chosen.get("packet"):
+        try:
+            return bytes.fromhex("".join(chosen["packet"].split())), b""
+        except ValueError:
+            raise UsageError("--packet is not hex", why=repr(chosen["packet"][:40])) from None
+    if chosen.get("pcap"):
+        from bpfwright.formats.pcap import read_capture
+        path, colon, number = chosen["pcap"].rpartition(":")
+        if not colon or not number.isdigit():
+            raise UsageError(f"{chosen['pcap']!r} names no packet", cure="Write FILE:N, as in traffic.pcap:0.")
+        with open(path, "rb") as file:
+            return read_capture(file.read()).packet(int(number)), b""
+    if chosen.get("event"):
+        with open(chosen["event"], "rb") as file:
+            return b"", file.read()
+    raise UsageError("there is nothing to run the program on",
+                     cure="Give --packet HEX, --pcap FILE:N or --event FILE.")
+
+
+def _converse(debugger: Any) -> None:
+    from bpfwright.userspace.showing import screen
+    print(screen(debugger))
+    while True:
+        if sys.stdin.isatty():
+            print("(debug) ", end="", flush=True)
+        line = sys.stdin.readline()
+        words = line.split()
+        if not line or (words and "quit".startswith(words[0])):
+            return
+        if not words:
+            continue
+        try:
+            said = _command(debugger, words)
+        except (BpfwrightError, ValueError, IndexError) as error:
+            said = f"bpfwright: {error or 'that command needs more words'}"
+        print(said)
+
+
+def _command(debugger: Any, words: list[str]) -> str:
+    from bpfwright.userspace.showing import disassembly, screen, source_lines
+    name = next((each for each in _COMMANDS if each.startswith(words[0])), "")
+    moves: dict[str, Callable[[], object]] = {
+        "step": debugger.step, "back": debugger.back, "next": lambda: debugger.step_line(over=True),
+        "into": debugger.step_line, "previous": lambda: debugger.back_line(over=True), "finish": debugger.finish,
+        "continue": debugger.run, "reverse": debugger.run_back, "go": lambda: debugger.go(int(words[1]))}
+    if name in moves:
+        moves[name]()
+        return screen(debugger)
+    position = debugger.position
+    if name == "break":
+        return _break(debugger, words[1:])
+    if name == "watch":
+        return _watch(debugger, words[1:])
+    if name == "delete":
+        debugger.breakpoints.clear()
+        return "no breakpoints"
+    if name == "registers":
+        return screen(debugger)
+    if name == "stack":
+        data = debugger.stack()
+        return "\n".join(f"  r10-{512 - at:<4} {data[at:at + 8].hex(' ')}" for at in range(0, 512, 8)
+                         if any(data[at:at + 8])) or "nothing but zeros"
+    if name == "packet":
+        data = debugger.packet()
+        return "\n".join(f"  {at:04x}  {data[at:at + 16].hex(' ')}" for at in range(0, len(data), 16))
+    if name == "maps":
+        return "\n".join(f"  {map_name}[{key.hex(' ')}] = {value.hex(' ')}" for map_name, entries in debugger.maps()
+                         for key, value in entries if any(value)) or "nothing but zeros"
+    if name == "lines":
+        return "\n".join([*source_lines(position, 12), *disassembly(position, 12)])
+    return f"bpfwright: no command {words[0]!r}; there are {', '.join(_COMMANDS)}"
+
+
+_COMMANDS = ("step", "back", "next", "into", "previous", "finish", "continue", "reverse", "go", "break", "watch",
+             "delete", "registers", "stack", "packet", "maps", "lines", "quit")
+
+
+def _break(debugger: Any, words: list[str]) -> str:
+    from bpfwright._abi.helpers import HELPER_NAMES
+    from bpfwright.userspace.debugger import Breakpoint
+    if words[0] == "helper":
+        numbers = {name: number for number, name in HELPER_NAMES.items()}
+        wanted = words[1].removeprefix("bpf_")
+        made = Breakpoint("helper", int(wanted) if wanted.isdigit() else numbers.get(wanted, -1))
+        if made.first < 0:
+            raise UsageError(f"there is no helper {words[1]}")
+    else:
+        file, _, line = words[0].rpartition(":")
+        made = Breakpoint("line", file or debugger.position.line.file, int(line))
+    debugger.breakpoints.append(made)
+    return f"stops at {made}"
+
+
+def _watch(debugger: Any, words: list[str]) -> str:
+    from bpfwright.userspace.debugger import Breakpoint
+    if words[0] == "map":
+        try:
+            key = bytes.fromhex("".join(words[2:]))
+        except ValueError:
+            raise FormatError("the key is not hex") from None
+        made = Breakpoint("map", debugger.map_named(words[1]), key)
+        made.first.lookup(key)
+    else:
+        made = Breakpoint("packet", int(words[1], 0), int(words[2], 0))
+    debugger.breakpoints.append(made)
+    return f"stops when {made} change"
