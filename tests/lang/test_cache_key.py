@@ -89,3 +89,11 @@ def test_a_config_given_at_load_changes_its_key(compiles: list[int]) -> None:
     for value in (1, 2, 1):
         compile_programs([program], Target(), {cls: cls(most=value)})
     assert len(compiles) == 2
+
+
+def test_a_field_has_nothing_to_do_with_a_function_of_its_name() -> None:
+    """`from bpfwright.testing import packets` beside `entry.packets`: the function is no part of the program."""
+    before = Captures([program_of(TEXT).function])
+    after = Captures([program_of(TEXT.replace("LIMIT = 5", "LIMIT = 5\nfrom importlib import import_module as count",
+                                              )).function])
+    assert len(before.objects) == len(after.objects) == 1

@@ -56,7 +56,7 @@ class Captures:
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._value("default", value, frozenset())
         names = _names(function.__code__)
-        for name in [*scope.closure, *names]:
+        for name in [*scope.closure, *_globals(function.__code__)]:
             value = scope.closure.get(name, function.__globals__.get(name, self))
             if value is not self:
                 self._value(name, value, frozenset(names))
@@ -161,6 +161,24 @@ class Captures:
             if not hasattr(cls, "__kernel_name__"):
                 for field in cls.__layout__().fields.values():
                     self._type(field.type)
+
+
+def _globals(code: CodeType) -> list[str]:
+    """The names that a function and what is nested in it look up as globals. An attribute's name is no such: a field
+    `packets` has nothing to do with a function `packets` of the module."""
+    from opcode import opmap
+    extended, load = opmap["EXTENDED_ARG"], opmap["LOAD_GLOBAL"]
+    found: dict[str, None] = {}
+    raw, more = code.co_code, 0
+    for at in range(0, len(raw), 2):
+        operation, argument = raw[at], raw[at + 1] | more
+        more = argument << 8 if operation == extended else 0
+        if operation == load:
+            found[code.co_names[argument >> 1]] = None  # the lowest bit is about the stack
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found.update(dict.fromkeys(_globals(inner)))
+    return list(found)
 
 
 def _names(code: CodeType) -> list[str]:

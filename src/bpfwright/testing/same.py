@@ -1,6 +1,9 @@
 """One program, everywhere: interpreter, native code and kernel must do the same, or the first difference is shown."""
 from __future__ import annotations
 
+import os
+import sys
+
 from bpfwright._typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Self, Sequence
 from bpfwright.errors import Fault, UsageError
 from bpfwright.session import Session
@@ -167,9 +170,9 @@ def _plain(value: Any, ignore: frozenset[str]) -> str:
 class Everywhere:
     """Programs loaded in every machine, for many checks: `with Everywhere(firewall) as everywhere:`.
 
-    `machines` are some of "interpreter", "jit" and "kernel"; by default the first two, and the kernel where this
-    process may use it. `others` are loaded beside the program: what it tail-calls. `ignore` names fields of records and
-    values that may differ, such as times. Raises what load() raises.
+    `machines` are some of "interpreter", "jit" and "kernel"; by default all that there are here (native code on
+    x86-64 Linux, the kernel where this process may use it). `others` are loaded beside the program: what it tail-calls.
+    `ignore` names fields of records and values that may differ, such as times. Raises what load() raises.
     """
 
     def __init__(self, program: Program[Any, Any, Any], *others: Program[Any, Any, Any],
@@ -178,7 +181,7 @@ class Everywhere:
         self.program = program
         self.ignore = frozenset(ignore)
         self._places: list[_Place] = []
-        names = list(machines) if machines is not None else ["interpreter", "jit", *(["kernel"] * may_load())]
+        names = list(machines) if machines is not None else ["interpreter", *_here()]
         try:
             for name in names:
                 self._places.append(_Place(name, _machine(name, seed), [program, *others], config))
@@ -256,6 +259,12 @@ def assert_same_everywhere(program: Program[Any, Any, Any], *inputs: Any,
     """
     with Everywhere(program, machines=machines, config=config, ignore=ignore, seed=seed) as everywhere:
         everywhere.check(*inputs, maps=maps, context=context)
+
+
+def _here() -> list[str]:
+    """The machines besides the interpreter that this system has."""
+    native = sys.platform == "linux" and os.uname().machine == "x86_64"
+    return ["jit"] * native + ["kernel"] * may_load()
 
 
 def _machine(name: str, seed: int) -> Machine:
