@@ -70,7 +70,7 @@ def report(rounds: int) -> tuple[str, bool]:
               _ratio(found, "whole process, uncached", UNCACHED, "wall_ms", UNCACHED_BAR)]
     lines = [f"{what}: {ratio:.2f} of bpftrace's (bar {bar:.2f}: {measuring.verdict(ratio <= bar)})"
              for what, ratio, bar in ratios]
-    # Until the process is gone: most of it is the kernel closing a perf event, which both wait for; no bar is set for it.
+    # Until the process is gone: most of that is the kernel closing a perf event, for which both wait. No bar is set.
     _, whole, _ = _ratio(found, "", CACHED, "wall_ms", 1.0)
     lines.append(f"until it is gone, cached: {whole:.2f} of bpftrace's")
     return "\n".join([text, "", *lines]), all(ratio <= bar for _, ratio, bar in ratios)
