@@ -5,7 +5,7 @@ from bpfwright import Config, L, Struct, char, i32, u8, u16, u32, u64
 from bpfwright.headers import TCP, UDP, IPv4
 from bpfwright.helpers import now_ns
 from bpfwright.hooks import raw_tracepoint, tc, xdp
-from bpfwright.maps import Array, Hash, PerCpuArray, Queue, RingBuf
+from bpfwright.maps import Array, Hash, LpmTrie, LruHash, PerCpuArray, Queue, RingBuf
 
 
 class Blocked(Struct):
@@ -29,7 +29,9 @@ class Every(Struct):
 
 blocked = Hash[u32, Blocked](max_entries=16)
 counts = Array[u64](max_entries=4)
-everywhere = PerCpuArray[u64](max_entries=2)
+each_cpu = PerCpuArray[u64](max_entries=2)
+recent = LruHash[u32, u32](max_entries=64)
+networks = LpmTrie[IPv4.Address, u64](max_entries=16)
 seen = RingBuf[Seen](size_bytes=4096)
 waiting = Queue[u32](max_entries=4)
 
@@ -50,6 +52,18 @@ def firewall(ctx: xdp.Context) -> xdp.Action:
         return xdp.PASS
     entry.packets += 1
     return xdp.DROP
+
+
+@xdp.program
+def collecting(ctx: xdp.Context) -> xdp.Action:
+    """Maps of other kinds, all used rightly."""
+    ip = ctx.find(IPv4)
+    if ip is None:
+        return xdp.PASS
+    each_cpu.increment(1, ip.ttl)
+    waiting.push(ip.ttl)
+    recent[ip.ttl] = ip.identification
+    return xdp.PASS if networks.get(ip.source) is None else xdp.DROP
 
 
 @xdp.program

@@ -14,6 +14,10 @@ import pytest
 from bpfwright.cli.sources import load_module
 
 TOP = Path(__file__).parents[2]
+CLOCKLESS = """from hypothesis import HealthCheck, settings
+settings.register_profile("page", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("page")
+"""  # the clock says nothing on a shared machine
 pytestmark = pytest.mark.userspace
 
 
@@ -23,6 +27,7 @@ def page(tmp_path: Path) -> Path:
     text = (TOP / "docs" / "guide" / "testing.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "test_page.py").write_text("\n".join(blocks))
+    (tmp_path / "conftest.py").write_text(CLOCKLESS)
     return tmp_path
 
 

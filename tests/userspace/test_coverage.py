@@ -23,7 +23,7 @@ from bpfwright.cli.sources import load_module, programs_of
 from bpfwright.errors import BpfwrightError, CompileError, Fault
 from bpfwright.headers import TCP, Ethernet, IPv4
 from bpfwright.hooks import xdp
-from bpfwright.maps import Hash
+from bpfwright.maps import Hash, ProgArray
 from bpfwright.objfile import read
 from bpfwright.userspace.coverage import FileReport
 from bpfwright.userspace.statements import places_of
@@ -320,6 +320,32 @@ def test_most_programs_could_be_fed() -> None:
 
 # where a run ends early
 
+stages = ProgArray[xdp.Context](max_entries=4)
+
+
+@xdp.program
+def entry(ctx: xdp.Context) -> xdp.Action:
+    if ctx.length > 100:
+        blocked[1] = Blocked(1)
+    stages.tail_call(ctx, 1)
+    blocked[2] = Blocked(2)
+    return xdp.ABORTED
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("there", [True, False])
+def test_behind_a_tail_call_nothing_is_taken_for_granted(engine: str, there: bool) -> None:
+    with Userspace(engine=engine, counts=True) as machine:
+        with load(entry, firewall, machine=machine) as session:
+            if there:
+                stages[1] = firewall
+            result = session.test_of(entry, PACKET)
+            assert result.action == (xdp.PASS if there else xdp.ABORTED)
+        found = machine.coverage().files[HERE]
+    first = entry.function.__code__.co_firstlineno + 2
+    assert {line - first for line in found.ran if first <= line < first + 5} == ({0, 2} if there else {0, 2, 3, 4})
+
+
 SPIN = """
 def entry(ctx):
     n: u32 = 0
@@ -357,7 +383,7 @@ PROJECT = {
 from bpfwright import u32
 from bpfwright.headers import IPv4
 from bpfwright.hooks import xdp
-from bpfwright.maps import Hash
+from bpfwright.maps import Hash, ProgArray
 
 seen = Hash[u32, u32](max_entries=8)
 
