@@ -20,7 +20,7 @@ from bpfwright.tracepoints.syscalls import sys_enter_openat
 from bpfwright.types.ctype import ctype_of
 from tests.testing.programs import Blocked, Every, blocked, counts
 
-SMALLEST = settings(max_examples=2000, database=None, deadline=None, derandomize=True,
+SMALLEST = settings(max_examples=20_000, database=None, deadline=None, derandomize=True,
                     phases=(Phase.generate, Phase.shrink))
 
 

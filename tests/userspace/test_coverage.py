@@ -129,6 +129,15 @@ def test_nothing_runs_by_itself() -> None:
     assert not found.arcs and not found.hits.keys() - found.statements
 
 
+def test_what_a_closed_machine_still_held_is_in_its_report() -> None:
+    with Userspace() as other, load(firewall, machine=other) as session:
+        spec = read(session.compiled.elf)
+    machine = Userspace(counts=True)
+    machine.load(spec).programs["firewall"].test_run(bytes(PACKET))
+    machine.close()
+    assert FIRST in machine.coverage().files[HERE].ran
+
+
 def test_a_machine_that_does_not_count_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bpfwright.userspace.machine.measuring", lambda: None)
     with Userspace() as machine, load(firewall, machine=machine) as program:

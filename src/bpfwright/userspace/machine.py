@@ -292,6 +292,9 @@ class Userspace(World, Unattached):
 
     def close(self) -> None:
         """Give all memory back."""
+        for thing in self.things():
+            if isinstance(thing, UserProgram):
+                thing.close()  # what it counted is kept
         self._closed = True
         self._things.clear()
         if self._library is not None:
