@@ -6,15 +6,14 @@ Entries that were given back are a list; those never used lie behind `FRESH`, an
 """
 from __future__ import annotations
 
-from bpfwright.maps.stores._header import BODY, COUNT, ENOENT, KEY_SIZE, MAX_ENTRIES, OWN, STRIDE
+from bpfwright.maps.stores._header import BODY, COUNT, E2BIG, EEXIST, EINVAL, ENOENT, KEY_SIZE, MAX_ENTRIES, OWN, STRIDE
 from bpfwright.spec.hashing import USED, hash_of
-from bpfwright.spec.memory import copy, load8, load32, store32
+from bpfwright.spec.memory import copy, fill, load8, load32, store32
 from bpfwright.spec.shadow import grant
 from bpfwright.types import i64, u32, u64
 
 __all__ = ["EXIST", "HASH", "KEY", "LOCK", "NOEXIST", "RECENT", "VALUE_AT", "after", "entry_at", "entry_room",
-           "evict", "find",
-           "hash_of", "lay_out", "link", "next_of", "take", "unlink"]
+           "evict", "find", "found", "hash_of", "lay_out", "link", "next_of", "place", "take", "unlink"]
 
 NOEXIST, EXIST, LOCK = 1, 2, 4
 MASK, FREE, ENTRIES, VALUE_AT, FRESH, HAND = OWN, OWN + 4, OWN + 8, OWN + 12, OWN + 16, OWN + 20
@@ -97,6 +96,47 @@ def link(m: u64, entry: u64, key: u64, size: u32, code: u32) -> None:
     store32(entry + _NEXT, load32(head))
     store32(head, entry)
     store32(m + COUNT, load32(m + COUNT) + 1)
+
+
+def place(m: u64, key: u64, flags: u64, value_room: u64, recent: u32, blank: bool) -> i64:
+    """The entry for a key's new value: its own, or one that was taken for it; a negative errno where flags or fullness
+    forbid it. Tables that evict hand RECENT in, others 0; with `blank` the value of a new entry is zeroed."""
+    if flags > EXIST:
+        return EINVAL
+    size = load32(m + KEY_SIZE)
+    code = hash_of(key, size)
+    entry: u64 = find(m, key, size, code)
+    if entry != 0:
+        if flags == NOEXIST:
+            return EEXIST
+        if recent != 0:
+            store32(entry + HASH, code | recent)
+        return entry
+    if flags == EXIST:
+        return ENOENT
+    entry = take(m, value_room)
+    if entry == 0:
+        if recent == 0:
+            return E2BIG
+        evict(m)
+        entry = take(m, value_room)
+        if entry == 0:
+            return E2BIG
+    link(m, entry, key, size, code)
+    if blank:
+        fill(entry + load32(m + VALUE_AT), 0, value_room)
+    return entry
+
+
+def found(m: u64, key: u64) -> u64:
+    """The entry of a key, which was used just now (LRU); 0 when there is none."""
+    size = load32(m + KEY_SIZE)
+    entry = find(m, key, size, hash_of(key, size))
+    if entry != 0:
+        code = load32(entry + HASH)
+        if code < RECENT:
+            store32(entry + HASH, code | RECENT)
+    return entry
 
 
 def unlink(m: u64, entry: u64) -> None:

@@ -1,10 +1,9 @@
 """Hash tables with one value a key (kernel/bpf/hashtab.c: htab_map_ops)."""
 from __future__ import annotations
 
-from bpfwright.maps.stores._header import E2BIG, EEXIST, EINVAL, ENOENT, KEY_SIZE, VALUE_SIZE
-from bpfwright.maps.stores._table import (EXIST, KEY, LOCK, NOEXIST, VALUE_AT, after, entry_at, entry_room, find,
-                                          hash_of,
-                                          lay_out, link, next_of, take, unlink)
+from bpfwright.maps.stores._header import ENOENT, KEY_SIZE, VALUE_SIZE
+from bpfwright.maps.stores._table import (KEY, LOCK, VALUE_AT, after, entry_at, entry_room, find, hash_of, lay_out,
+                                          next_of, place, unlink)
 from bpfwright.spec.memory import copy, load32
 from bpfwright.types import i64, u64
 
@@ -32,23 +31,10 @@ def lookup(m: u64, key: u64) -> u64:
 
 
 def update(m: u64, key: u64, value: u64, flags: u64) -> i64:
-    how = flags & (0xFFFFFFFFFFFFFFFF ^ LOCK)
-    if how > EXIST:
-        return EINVAL
-    size = load32(m + KEY_SIZE)
-    code = hash_of(key, size)
-    entry: u64 = find(m, key, size, code)
-    if entry != 0:
-        if how == NOEXIST:
-            return EEXIST
-    else:
-        if how == EXIST:
-            return ENOENT
-        entry = take(m, load32(m + VALUE_SIZE))
-        if entry == 0:
-            return E2BIG
-        link(m, entry, key, size, code)
-    copy(entry + load32(m + VALUE_AT), value, load32(m + VALUE_SIZE))
+    entry = place(m, key, flags & (0xFFFFFFFFFFFFFFFF ^ LOCK), load32(m + VALUE_SIZE), 0, False)
+    if entry < 0:
+        return entry
+    copy(u64(entry) + load32(m + VALUE_AT), value, load32(m + VALUE_SIZE))
     return 0
 
 

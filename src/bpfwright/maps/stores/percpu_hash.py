@@ -2,11 +2,10 @@
 multiple of 8 bytes."""
 from __future__ import annotations
 
-from bpfwright.maps.stores._header import CPUS, E2BIG, EEXIST, EINVAL, ENOENT, KEY_SIZE, VALUE_SIZE
-from bpfwright.maps.stores._table import (EXIST, NOEXIST, VALUE_AT, entry_room, find, hash_of, lay_out, link,
-                                          take)
+from bpfwright.maps.stores._header import CPUS, KEY_SIZE, VALUE_SIZE
+from bpfwright.maps.stores._table import VALUE_AT, entry_room, find, hash_of, lay_out, place
 from bpfwright.maps.stores.hash import delete, each, key_of, next_key
-from bpfwright.spec.memory import copy, fill, load32
+from bpfwright.spec.memory import copy, load32
 from bpfwright.spec.page import CPU
 from bpfwright.types import i64, u64
 
@@ -45,24 +44,10 @@ def lookup(m: u64, key: u64) -> u64:
 
 
 def update(m: u64, key: u64, value: u64, flags: u64) -> i64:
-    if flags > EXIST:
-        return EINVAL
-    size = load32(m + KEY_SIZE)
-    code = hash_of(key, size)
-    entry: u64 = find(m, key, size, code)
-    if entry != 0:
-        if flags == NOEXIST:
-            return EEXIST
-    else:
-        if flags == EXIST:
-            return ENOENT
-        whole = step(m) * load32(m + CPUS)
-        entry = take(m, whole)
-        if entry == 0:
-            return E2BIG
-        link(m, entry, key, size, code)
-        fill(entry + load32(m + VALUE_AT), 0, whole)
-    copy(entry + load32(m + VALUE_AT) + load32(CPU) * step(m), value, load32(m + VALUE_SIZE))
+    entry = place(m, key, flags, step(m) * load32(m + CPUS), 0, True)
+    if entry < 0:
+        return entry
+    copy(value_of(m, u64(entry)), value, load32(m + VALUE_SIZE))
     return 0
 
 
