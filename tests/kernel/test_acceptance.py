@@ -66,14 +66,12 @@ def value_of(loaded: KernelObject, spec: ObjectSpec, name: str) -> int:
 
 
 def bpftool_loads(path: str) -> bool:
-    """Whether libbpf's own tool can load the object here; it pins what it loads, and that is removed."""
-    target = Path(f"/sys/fs/bpf/bpfwright-acceptance-{os.getpid()}")
-    done = subprocess.run(["bpftool", "prog", "loadall", path, str(target)], capture_output=True, check=False)
-    shutil.rmtree(target, ignore_errors=True)
-    if target.exists():
-        for entry in target.iterdir():
-            entry.unlink()
-        target.rmdir()
+    """Whether libbpf's own tool can load the object here. It pins programs, and maps that ask for it: in a bpffs of its
+    own, which goes with its mount namespace."""
+    before = sorted(os.listdir("/sys/fs/bpf"))
+    script = 'mount -t bpf none /sys/fs/bpf && exec bpftool prog loadall "$1" /sys/fs/bpf/acceptance'
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", path], capture_output=True, check=False)
+    assert sorted(os.listdir("/sys/fs/bpf")) == before
     return done.returncode == 0
 
 
