@@ -172,11 +172,11 @@ class Adapter:
         debugger = self._need()
         kept = [b for b in debugger.breakpoints if b.kind not in ("map", "packet")]
         debugger.breakpoints[:] = kept
-        from bpfwright.cli.debug import _watch
+        from bpfwright.cli.debug import watch
         found: list[dict[str, Any]] = []
         for each in given.get("breakpoints", ()):
             try:
-                _watch(debugger, str(each["dataId"]).split())
+                watch(debugger, str(each["dataId"]).split())
                 found.append({"verified": True})
             except (BpfwrightError, ValueError, IndexError) as error:
                 found.append({"verified": False, "message": str(error).partition("\n")[0]})
@@ -280,8 +280,8 @@ class Adapter:
             value = position.registers[int(word[1:])]
             what = describe_value(self._debugger, position, value)
             return {"result": f"{value:#x}  ({what})", "variablesReference": 0}
-        from bpfwright.cli.debug import _command
-        return {"result": _command(self._debugger, word.split() or ["lines"]), "variablesReference": 0}
+        from bpfwright.cli.debug import command
+        return {"result": command(self._debugger, word.split() or ["lines"]), "variablesReference": 0}
 
     def _do_disassemble(self, given: dict[str, Any]) -> dict[str, Any]:
         from bpfwright.formats.isa import text

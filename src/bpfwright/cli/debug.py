@@ -14,7 +14,7 @@ import sys
 from bpfwright._typing import Any, Callable
 from bpfwright.errors import BpfwrightError, FormatError, UsageError
 
-__all__ = ["EXAMPLES", "arguments", "run"]
+__all__ = ["EXAMPLES", "arguments", "command", "open_debugger", "run", "watch"]
 
 EXAMPLES = (
     "bpfwright debug firewall.py --pcap traffic.pcap:3      the fourth packet of a capture",
@@ -110,13 +110,13 @@ def _converse(debugger: Any) -> None:
         if not words:
             continue
         try:
-            said = _command(debugger, words)
+            said = command(debugger, words)
         except (BpfwrightError, ValueError, IndexError) as error:
             said = f"bpfwright: {error or 'that command needs more words'}"
         print(said)
 
 
-def _command(debugger: Any, words: list[str]) -> str:
+def command(debugger: Any, words: list[str]) -> str:
     from bpfwright.userspace.showing import disassembly, screen, source_lines
     name = next((each for each in _COMMANDS if each.startswith(words[0])), "")
     moves: dict[str, Callable[[], object]] = {
@@ -130,7 +130,7 @@ def _command(debugger: Any, words: list[str]) -> str:
     if name == "break":
         return _break(debugger, words[1:])
     if name == "watch":
-        return _watch(debugger, words[1:])
+        return watch(debugger, words[1:])
     if name == "delete":
         debugger.breakpoints.clear()
         return "no breakpoints"
@@ -171,7 +171,7 @@ def _break(debugger: Any, words: list[str]) -> str:
     return f"stops at {made}"
 
 
-def _watch(debugger: Any, words: list[str]) -> str:
+def watch(debugger: Any, words: list[str]) -> str:
     from bpfwright.userspace.debugger import Breakpoint
     if words[0] == "map":
         try:
