@@ -7,14 +7,12 @@ from struct import pack
 from bpfwright._abi import bpf as B
 from bpfwright.errors import BtfError, NotSupported, RelocationError
 from bpfwright.formats.btf import Btf, Kind
-from bpfwright.spec.linking import Reference
+from bpfwright.spec.linking import POISON_CALL, Reference, bare_name
 from bpfwright.kernel.types import KernelTypes
 from bpfwright.spec.objects import Extern, MapSpec, ObjectSpec
 
 __all__ = ["Externs", "kernel_configuration", "kernel_version"]
 
-# A call that the verifier refuses, if it can be reached: a weak kfunc that this kernel lacks.
-POISON_CALL = 2002000000
 _MAX_VALUE = 4096
 
 
@@ -48,7 +46,7 @@ class Externs:
         return found
 
     def _function(self, extern: Extern) -> Reference:
-        target = self._types.find(_bare(extern.name), Kind.FUNC)
+        target = self._types.find(bare_name(extern.name), Kind.FUNC)
         if target is None:
             if extern.weak:
                 return Reference(0, POISON_CALL)
@@ -68,12 +66,12 @@ class Externs:
     def _symbol(self, extern: Extern) -> Reference:
         typed = self._typed(extern)
         if typed:
-            target = self._types.find(_bare(extern.name), typed)
+            target = self._types.find(bare_name(extern.name), typed)
             if target is not None:
                 return Reference(B.BPF_PSEUDO_BTF_ID, target[0], self._types.module_fd(target[1]))
             where = 0
         else:
-            where = symbol_address(_bare(extern.name))
+            where = symbol_address(bare_name(extern.name))
         if not where and not extern.weak:
             raise NotSupported(f"this kernel has no symbol {extern.name!r}",
                                why="neither its type information nor /proc/kallsyms (read with privilege) names it")
@@ -142,10 +140,6 @@ def encode_value(btf: Btf, name: str, type_id: int, size: int, text: str) -> byt
     if not -(1 << 8 * size - 1) <= number < 1 << 8 * size:
         raise BtfError(f"{name} is {number}, which does not fit {size} bytes")
     return (number & (1 << 64) - 1).to_bytes(8, "little" if pack("=H", 1) == b"\1\0" else "big")[:size]
-
-
-def _bare(name: str) -> str:
-    return name.partition("___")[0]
 
 
 def kernel_version() -> int:

@@ -10,7 +10,7 @@ from bpfwright._typing import TYPE_CHECKING, Callable, Mapping, Self
 from bpfwright.errors import FormatError, KernelError, RelocationError, UsageError
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import possible_cpus
-from bpfwright.spec.linking import Linked, Reference, link, reachable
+from bpfwright.spec.linking import UNTYPED_MAPS, Linked, Reference, link, reachable
 from bpfwright.kernel.map import KernelMap, descriptor_value
 from bpfwright.kernel.program import KernelProgram
 from bpfwright.kernel.typeload import function_type, load_types
@@ -27,13 +27,6 @@ _FIRST_LOG, _LAST_LOG = 1 << 16, (1 << 24) - 1     # old kernels take no larger 
 _BTF_TARGET = frozenset({B.BPF_PROG_TYPE_TRACING, B.BPF_PROG_TYPE_LSM, B.BPF_PROG_TYPE_EXT})
 _STORAGE = frozenset({B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
                       B.BPF_MAP_TYPE_CGRP_STORAGE})
-# Map types that refuse BTF of keys and values.
-_UNTYPED = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARRAY, B.BPF_MAP_TYPE_STACK_TRACE,
-                      B.BPF_MAP_TYPE_ARRAY_OF_MAPS, B.BPF_MAP_TYPE_HASH_OF_MAPS, B.BPF_MAP_TYPE_DEVMAP,
-                      B.BPF_MAP_TYPE_DEVMAP_HASH, B.BPF_MAP_TYPE_CPUMAP, B.BPF_MAP_TYPE_XSKMAP,
-                      B.BPF_MAP_TYPE_SOCKMAP, B.BPF_MAP_TYPE_SOCKHASH, B.BPF_MAP_TYPE_RINGBUF,
-                      B.BPF_MAP_TYPE_USER_RINGBUF, B.BPF_MAP_TYPE_PROG_ARRAY, B.BPF_MAP_TYPE_QUEUE,
-                      B.BPF_MAP_TYPE_STACK, B.BPF_MAP_TYPE_BLOOM_FILTER, B.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY})
 
 
 class KernelObject:
@@ -164,7 +157,7 @@ class Loader:
         return result
 
     def _create(self, spec: MapSpec, inner_fd: int) -> int:
-        typed = self.btf_fd and spec.type not in _UNTYPED and (spec.key_type_id or spec.value_type_id)
+        typed = self.btf_fd and spec.type not in UNTYPED_MAPS and (spec.key_type_id or spec.value_type_id)
         for attempt in ((True, False) if typed and spec.type not in _STORAGE else (bool(typed),)):
             try:
                 return sys.map_create(

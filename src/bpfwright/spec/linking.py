@@ -8,7 +8,17 @@ from bpfwright._typing import NamedTuple
 from bpfwright.errors import RelocationError
 from bpfwright.spec.objects import Function, LineInfo
 
-__all__ = ["Linked", "Reference", "link"]
+__all__ = ["POISON_CALL", "UNTYPED_MAPS", "Linked", "Reference", "bare_name", "link"]
+
+# A call that the verifier refuses, if it can be reached: a weak kernel function that is not there.
+POISON_CALL = 2002000000
+# Map types that refuse BTF of keys and values.
+UNTYPED_MAPS = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARRAY, B.BPF_MAP_TYPE_STACK_TRACE,
+                          B.BPF_MAP_TYPE_ARRAY_OF_MAPS, B.BPF_MAP_TYPE_HASH_OF_MAPS, B.BPF_MAP_TYPE_DEVMAP,
+                          B.BPF_MAP_TYPE_DEVMAP_HASH, B.BPF_MAP_TYPE_CPUMAP, B.BPF_MAP_TYPE_XSKMAP,
+                          B.BPF_MAP_TYPE_SOCKMAP, B.BPF_MAP_TYPE_SOCKHASH, B.BPF_MAP_TYPE_RINGBUF,
+                          B.BPF_MAP_TYPE_USER_RINGBUF, B.BPF_MAP_TYPE_PROG_ARRAY, B.BPF_MAP_TYPE_QUEUE,
+                          B.BPF_MAP_TYPE_STACK, B.BPF_MAP_TYPE_BLOOM_FILTER, B.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY})
 
 _CALL = 0x85
 _SLOT = Struct("=BBhi")
@@ -33,6 +43,11 @@ class Linked(NamedTuple):
     line_info: bytes
     lines: tuple[LineInfo, ...]
     starts: dict[str, int]
+
+
+def bare_name(name: str) -> str:
+    """The kernel's name of what a program may call `name___flavour`."""
+    return name.partition("___")[0]
 
 
 def link(entry: str, functions: dict[str, Function], resolved: dict[str, bytes],

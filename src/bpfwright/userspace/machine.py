@@ -9,7 +9,7 @@ from bpfwright.errors import Fault, NotSupported, SessionError, UsageError
 from bpfwright.formats.btf.reader import Btf
 from bpfwright.hooks.running import FILES
 from bpfwright.maps.stores._header import KIND
-from bpfwright.spec.linking import Reference, link, reachable
+from bpfwright.spec.linking import POISON_CALL, Reference, bare_name, link, reachable
 from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
@@ -216,7 +216,7 @@ class Userspace(World, Unattached):
         for name in names:
             for relocation in functions[name].relocations:
                 if relocation.kind in ("kfunc", "extern"):
-                    references[relocation.kind, relocation.name] = self._extern(relocation.kind, relocation.name)
+                    references[relocation.kind, relocation.name] = self._extern(spec, relocation.kind, relocation.name)
         linked = link(program.function, functions, resolved, references)
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
         relocated = frozenset(linked.starts[name] + each.index for name in names
@@ -245,14 +245,18 @@ class Userspace(World, Unattached):
         return Relocator(spec.btf, self.kernel_btf or Btf(spec.btf)).apply(function.name, function.insns,
                                                                            function.core_relocations)
 
-    def _extern(self, kind: str, name: str) -> Reference:
+    def _extern(self, spec: ObjectSpec, kind: str, name: str) -> Reference:
+        weak = any(extern.name == name and extern.weak for extern in spec.externs)
         if kind == "kfunc":
             from bpfwright.userspace.kernel_functions import NUMBERS
-            number = NUMBERS.get(name)
-            if number is None:
+            number = NUMBERS.get(bare_name(name))
+            if number is None and not weak:
                 raise NotSupported(f"the userspace machine does not have the kernel function {name}()")
-            return Reference(KFUNC, number)
-        return Reference(0, 0)  # a weak symbol that is not there
+            return Reference(KFUNC, number) if number is not None else Reference(0, POISON_CALL)
+        if not weak:
+            raise NotSupported(f"the userspace machine does not have the kernel's symbol {name!r}",
+                               cure="Declare it weak, and do without it where its address is 0.")
+        return Reference(0, 0)
 
     def kernel_function(self, number: int, slot: int) -> Any:
         """What a call of a kernel function runs, for the interpreter."""

@@ -6,7 +6,8 @@ from bpfwright.formats.btf import Kind
 from bpfwright.userspace.verifier import iterators
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
-from bpfwright.userspace.verifier.program import POISON_CALL, find
+from bpfwright.spec.linking import POISON_CALL
+from bpfwright.userspace.verifier.program import find
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.state import UNINIT
 from bpfwright.userspace.verifier.values import SCALAR, Reg, unknown, zero_offset

@@ -7,7 +7,7 @@ from bpfwright._abi import bpf as B
 from bpfwright._typing import TYPE_CHECKING, Any, NamedTuple
 from bpfwright.errors import NotSupported, RelocationError, UsageError
 from bpfwright.formats.btf import Btf, Kind
-from bpfwright.spec.linking import Reference, link, reachable
+from bpfwright.spec.linking import POISON_CALL, UNTYPED_MAPS, Reference, bare_name, link, reachable
 from bpfwright.spec.objects import LineInfo, MapSpec, ObjectSpec, ProgramSpec
 from bpfwright.userspace.verifier.values import known
 
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Field", "Insn", "Map", "Program", "Subprogram", "find", "prepare"]
 
 _SLOT = Struct("=BBhi")
-_UNTYPED = frozenset({B.BPF_MAP_TYPE_PERF_EVENT_ARRAY, B.BPF_MAP_TYPE_CGROUP_ARRAY, B.BPF_MAP_TYPE_STACK_TRACE,
-                      B.BPF_MAP_TYPE_ARRAY_OF_MAPS, B.BPF_MAP_TYPE_HASH_OF_MAPS, B.BPF_MAP_TYPE_DEVMAP,
-                      B.BPF_MAP_TYPE_DEVMAP_HASH, B.BPF_MAP_TYPE_CPUMAP, B.BPF_MAP_TYPE_XSKMAP,
-                      B.BPF_MAP_TYPE_SOCKMAP, B.BPF_MAP_TYPE_SOCKHASH, B.BPF_MAP_TYPE_RINGBUF,
-                      B.BPF_MAP_TYPE_USER_RINGBUF, B.BPF_MAP_TYPE_PROG_ARRAY, B.BPF_MAP_TYPE_QUEUE,
-                      B.BPF_MAP_TYPE_STACK, B.BPF_MAP_TYPE_BLOOM_FILTER, B.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY})
 _LOCAL_STORES = frozenset({B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
                            B.BPF_MAP_TYPE_CGRP_STORAGE, B.BPF_MAP_TYPE_CGROUP_STORAGE})
 _PLAIN = frozenset({B.BPF_MAP_TYPE_HASH, B.BPF_MAP_TYPE_ARRAY})
@@ -32,8 +26,6 @@ _ANY_STORE = _TIMED | _LOCAL_STORES | {B.BPF_MAP_TYPE_PERCPU_HASH, B.BPF_MAP_TYP
 # Which kinds of maps may hold which of the kernel's own parts.
 _ALLOWS = {"lock": _PLAIN | _LOCAL_STORES, "res_lock": _PLAIN | _LOCAL_STORES, "timer": _TIMED, "wq": _TIMED,
            "task_work": _TIMED, "list": _TIMED, "tree": _TIMED}
-# A call that is refused if it can be reached: a weak kernel function that is not there.
-POISON_CALL = 2002000000
 
 
 class Field(NamedTuple):
@@ -64,7 +56,7 @@ class Map:
         self.max_entries, self.flags, self.frozen = spec.max_entries, spec.flags, spec.frozen
         self.contents, self.index = spec.contents, index
         self.outer = outer
-        self.btf = btf if btf is not None and spec.type not in _UNTYPED else None
+        self.btf = btf if btf is not None and spec.type not in UNTYPED_MAPS else None
         self.value_type = spec.value_type_id
         self.fields: tuple[Field, ...] = ()
         if self.btf is not None and self.value_type:
@@ -252,7 +244,7 @@ def _externs(spec: ObjectSpec, functions: list[Any], references: dict[tuple[str,
         extern = externs.get(name)
         if extern is None:
             raise RelocationError(f"nothing is known about {name!r}")
-        bare = name.partition("___")[0]
+        bare = bare_name(name)
         if extern.kind == "kconfig":
             references[kind, name] = Reference(B.BPF_PSEUDO_MAP_VALUE, len(maps), size)
             size += (btf.size(btf.type_of(extern.type_id)) + 7 & ~7) if btf else 8
