@@ -64,6 +64,7 @@ BODIES = {
     "match_bind": "match a & 3:\n        case 0:\n            return 5\n        case n:\n            return n * 2",
     "match_as": "match a & 7:\n        case (1 | 2) as n:\n            return n + 100\n        case _:\n            return 0",
     "match_negative": "match -a:\n        case -1:\n            return 1\n        case -2:\n            return 2\n    return 3",
+    "augmented_where_not_none": "n = a if a > 5 else None\n    if n is None:\n        return b\n    n += 7\n    n *= 2\n    return n",
     "early_return": "if a == 0:\n        return b\n    a = b // a if a > 0 else 3\n    return a",
     "parameter_changed": "a = a + 1\n    b = a * 2\n    return a + b",
     "bool_arithmetic": "t = a > b\n    return t + (a == b) * 2 + 5",

@@ -198,15 +198,21 @@ def test_an_editor_debugs(tmp_path: Path) -> None:
         shown = {scope["name"]: editor.request("variables", variablesReference=scope["variablesReference"])[
             "body"]["variables"] for scope in scopes}
         assert {each["name"] for each in shown["Registers"]} >= {"r0", "r10"}
+        ip = next(each for each in shown["Variables"] if each["name"] == "ip")
+        inside = editor.request("variables", variablesReference=ip["variablesReference"])["body"]["variables"]
+        assert next(each["value"] for each in inside if each["name"] == "ttl") == "64"
+        assert any("pkt(" in each["value"] for each in shown["Verifier"])
+        assert "ttl = 64" in editor.request("evaluate", expression="ip")["body"]["result"]
+        packet_scope = next(each["variablesReference"] for each in scopes if each["name"] == "Packet")
         assert shown["Packet"][1]["value"].split()[6] == "40"
         assert "frame 0" in editor.request("evaluate", expression="r10")["body"]["result"]
         editor.request("continue", threadId=1)  # the watched byte changes
         editor.until("stopped")
-        packet = editor.request("variables", variablesReference=scopes[2]["variablesReference"])["body"]["variables"]
+        packet = editor.request("variables", variablesReference=packet_scope)["body"]["variables"]
         assert packet[1]["value"].split()[6] == "09"
         editor.request("stepBack", threadId=1, granularity="instruction")
         editor.until("stopped")
-        packet = editor.request("variables", variablesReference=scopes[2]["variablesReference"])["body"]["variables"]
+        packet = editor.request("variables", variablesReference=packet_scope)["body"]["variables"]
         assert packet[1]["value"].split()[6] == "40"
         code = editor.request("disassemble", memoryReference="0", instructionCount=2)["body"]["instructions"]
         assert len(code) == 2 and code[0]["instruction"]

@@ -9,12 +9,19 @@ import json
 import os
 import sys
 
-from bpfwright._typing import Any, Callable
+from bpfwright._typing import TYPE_CHECKING, Any, Callable
 from bpfwright.errors import BpfwrightError, UsageError
 
 __all__ = ["Adapter", "serve"]
 
-Open = Callable[[dict[str, Any]], tuple[Any, Callable[[], None]]]
+if TYPE_CHECKING:
+    from bpfwright.userspace.debugger import Debugger
+    from bpfwright.userspace.variables import Shown
+    from bpfwright.userspace.view import View
+
+Open = Callable[[dict[str, Any]], "tuple[View, Callable[[], None]]"]
+_SCOPES = ("Variables", "Registers", "Verifier", "Stack", "Packet", "Maps")
+_INSIDE = 1 << 20  # from here on references are to what is inside of variables
 _THREAD = 1
 _LARGEST = 1 << 24
 
@@ -44,7 +51,8 @@ class Adapter:
         self._defaults = defaults
         self._opener = opener
         self._number = 0
-        self._debugger: Any = None
+        self._view: View | None = None
+        self._parts: list[Any] = []
         self._close: Callable[[], None] = lambda: None
         self._lines: dict[str, list[int]] = {}
         self._going = True
@@ -122,7 +130,7 @@ class Adapter:
         asked["program"] = given.get("function") or self._defaults.get("program")
         if not asked["file"]:
             raise UsageError("launch names no program")
-        self._debugger, self._close = self._opener(asked)
+        self._view, self._close = self._opener(asked)
         self._stop_on_entry = bool(given.get("stopOnEntry", True))
 
     _do_attach = _do_launch
@@ -134,7 +142,7 @@ class Adapter:
         if self._stop_on_entry:
             self._stopped("entry")
         else:
-            self._debugger.run()
+            self._need().run()
             self._stopped("breakpoint")
 
     def _do_disconnect(self, given: dict[str, Any]) -> None:
@@ -142,10 +150,13 @@ class Adapter:
 
     _do_terminate = _do_disconnect
 
-    def _need(self) -> Any:
-        if self._debugger is None:
+    def _seen(self) -> View:
+        if self._view is None:
             raise UsageError("nothing was launched")
-        return self._debugger
+        return self._view
+
+    def _need(self) -> Debugger:
+        return self._seen().debugger
 
     # breakpoints
 
@@ -250,27 +261,33 @@ class Adapter:
         return {"stackFrames": frames, "totalFrames": len(frames)}
 
     def _do_scopes(self, given: dict[str, Any]) -> dict[str, Any]:
-        names = ("Registers", "Stack", "Packet", "Maps")
-        return {"scopes": [{"name": name, "variablesReference": 1 + 4 * int(given.get("frameId", 0)) + number,
-                            "expensive": False} for number, name in enumerate(names)]}
+        first = 1 + len(_SCOPES) * int(given.get("frameId", 0))
+        self._parts.clear()
+        return {"scopes": [{"name": name, "variablesReference": first + number, "expensive": False}
+                           for number, name in enumerate(_SCOPES)]}
 
     def _do_variables(self, given: dict[str, Any]) -> dict[str, Any]:
-        from bpfwright.userspace.showing import registers
-        debugger = self._need()
-        frame, which = divmod(int(given["variablesReference"]) - 1, 4)
-        found: list[tuple[str, str]] = []
-        if which == 0:
-            found = [(name, f"{value:#x}  ({what})") for name, value, what in registers(debugger, debugger.position)]
-        elif which == 1 and debugger.position.frames:
-            data = debugger.stack(frame)
-            found = [(f"r10-{512 - at}", data[at:at + 8].hex(" ")) for at in range(0, 512, 8) if any(data[at:at + 8])]
-        elif which == 2:
-            data = debugger.packet()
-            found = [(f"{at:#06x}", data[at:at + 16].hex(" ")) for at in range(0, len(data), 16)]
-        elif which == 3:
-            found = [(f"{name}[{key.hex(' ')}]", value.hex(" ")) for name, entries in debugger.maps()
-                     for key, value in entries]
-        return {"variables": [{"name": name, "value": value, "variablesReference": 0} for name, value in found]}
+        view, reference = self._seen(), int(given["variablesReference"])
+        if reference >= _INSIDE:
+            names = view.names
+            return self._named(names.inside(self._parts[reference - _INSIDE]) if names is not None else [])
+        frame, which = divmod(reference - 1, len(_SCOPES))
+        if _SCOPES[which] == "Variables":
+            return self._named(view.variables(frame))
+        return {"variables": [{"name": name, "value": value, "variablesReference": 0}
+                              for name, value in _scope(view, _SCOPES[which], frame)]}
+
+    def _named(self, found: list[Shown]) -> dict[str, Any]:
+        """Variables as the protocol wants them; what has an inside gets a number by which that is asked for."""
+        rows = []
+        for each in found:
+            reference = 0
+            if each.part is not None:
+                self._parts.append(each.part)
+                reference = _INSIDE + len(self._parts) - 1
+            value = each.value if each.since < 0 else f"{each.value} (at instruction {each.since}; not kept)"
+            rows.append({"name": each.name, "value": value, "type": each.type, "variablesReference": reference})
+        return {"variables": rows}
 
     def _do_evaluate(self, given: dict[str, Any]) -> dict[str, Any]:
         word = str(given.get("expression", "")).strip()
@@ -278,10 +295,12 @@ class Adapter:
         if word.startswith("r") and word[1:].isdigit() and int(word[1:]) <= 10:
             from bpfwright.userspace.showing import describe_value
             value = position.registers[int(word[1:])]
-            what = describe_value(self._debugger, position, value)
+            what = describe_value(self._need(), position, value)
             return {"result": f"{value:#x}  ({what})", "variablesReference": 0}
         from bpfwright.cli.debug import command
-        return {"result": command(self._debugger, word.split() or ["lines"]), "variablesReference": 0}
+        if word in [each.name for each in self._seen().variables()]:
+            word = f"print {word}"
+        return {"result": command(self._seen(), word.split() or ["lines"]), "variablesReference": 0}
 
     def _do_disassemble(self, given: dict[str, Any]) -> dict[str, Any]:
         from bpfwright.formats.isa import text
@@ -296,6 +315,26 @@ class Adapter:
 
 _MOVES = {"continue": "breakpoint", "reverseContinue": "breakpoint", "next": "step", "stepIn": "step",
           "stepOut": "step", "stepBack": "step"}
+
+
+def _scope(view: View, name: str, frame: int) -> list[tuple[str, str]]:
+    """(name, value) of what is in a scope."""
+    from bpfwright.userspace.showing import registers
+    debugger = view.debugger
+    if name == "Registers":
+        return [(each, f"{value:#x}  ({what})") for each, value, what in registers(debugger, debugger.position)]
+    if name == "Verifier":
+        return [(line.partition(" ")[0], line.partition(" ")[2]) for line in view.verifier_lines()]
+    if name == "Stack" and debugger.position.frames:
+        data = debugger.stack(frame)
+        return [(f"r10-{512 - at}", data[at:at + 8].hex(" ")) for at in range(0, 512, 8) if any(data[at:at + 8])]
+    if name == "Packet":
+        data = debugger.packet()
+        return [(f"{at:#06x}", data[at:at + 16].hex(" ")) for at in range(0, len(data), 16)]
+    if name == "Maps":
+        return [(f"{each}[{key.hex(' ')}]", value.hex(" ")) for each, entries in debugger.maps()
+                for key, value in entries]
+    return []
 
 
 def _same(file: str, path: str) -> bool:

@@ -4,15 +4,18 @@ The program runs in the userspace machine's interpreter, where every run is the 
 --dap speaks the Debug Adapter Protocol on stdin and stdout (or on a port) for VS Code and other editors. Commands on
 the terminal, each also by its first letters: step, back, next, into, previous, finish, continue, reverse, go N, break
 FILE:LINE, break helper N, watch map NAME HEXKEY, watch packet OFFSET SIZE, delete, registers, stack, packet, maps,
-lines, quit.
+lines, variables, print NAME[.MEMBER], verifier (what it knew here), quit.
 """
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bpfwright._typing import Any, Callable
+from bpfwright._typing import TYPE_CHECKING, Any, Callable
 from bpfwright.errors import BpfwrightError, FormatError, UsageError
+
+if TYPE_CHECKING:
+    from bpfwright.userspace.view import View
 
 __all__ = ["EXAMPLES", "arguments", "command", "open_debugger", "run", "watch"]
 
@@ -41,20 +44,23 @@ def run(chosen: argparse.Namespace) -> int:
         return serve(chosen, open_debugger)
     if chosen.file is None:
         raise UsageError("debug takes a file", cure="Write `bpfwright debug FILE --packet HEX`.")
-    debugger, close = open_debugger(vars(chosen))
+    view, close = open_debugger(vars(chosen))
     try:
-        _converse(debugger)
+        _converse(view)
     finally:
         close()
     return 0
 
 
-def open_debugger(chosen: dict[str, Any]) -> tuple[Any, Callable[[], None]]:
+def open_debugger(chosen: dict[str, Any]) -> tuple[View, Callable[[], None]]:
     """A debugger for what a command line, or an editor's `launch`, asks for; and what closes everything."""
-    from bpfwright.cli.test_run import object_of
+    from bpfwright.cli.test_run import file_of
+    from bpfwright.objfile import read
     from bpfwright.userspace import Userspace
     from bpfwright.userspace.debugger import Debugger
-    spec = object_of(chosen["file"], chosen.get("program"))
+    from bpfwright.userspace.view import View
+    elf = file_of(chosen["file"], chosen.get("program"), variables=True)
+    spec = read(elf, chosen["file"])
     names = [program.name for program in spec.programs]
     name = chosen.get("program") or (names[0] if len(names) == 1 else "")
     if name not in names:
@@ -74,7 +80,7 @@ def open_debugger(chosen: dict[str, Any]) -> tuple[Any, Callable[[], None]]:
         loaded.close()
         machine.close()
 
-    return debugger, close
+    return View(debugger, spec, elf), close
 
 
 def _input(chosen: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -97,9 +103,8 @@ def _input(chosen: dict[str, Any]) -> tuple[bytes, bytes]:
                      cure="Give --packet HEX, --pcap FILE:N or --event FILE.")
 
 
-def _converse(debugger: Any) -> None:
-    from bpfwright.userspace.showing import screen
-    print(screen(debugger))
+def _converse(view: View) -> None:
+    print(view.screen())
     while True:
         if sys.stdin.isatty():
             print("(debug) ", end="", flush=True)
@@ -110,14 +115,16 @@ def _converse(debugger: Any) -> None:
         if not words:
             continue
         try:
-            said = command(debugger, words)
+            said = command(view, words)
         except (BpfwrightError, ValueError, IndexError) as error:
             said = f"bpfwright: {error or 'that command needs more words'}"
         print(said)
 
 
-def command(debugger: Any, words: list[str]) -> str:
-    from bpfwright.userspace.showing import disassembly, screen, source_lines
+def command(view: View, words: list[str]) -> str:
+    """Do what a line of the terminal says, and tell what is to be shown."""
+    from bpfwright.userspace.showing import disassembly, source_lines
+    debugger = view.debugger
     name = next((each for each in _COMMANDS if each.startswith(words[0])), "")
     moves: dict[str, Callable[[], object]] = {
         "step": debugger.step, "back": debugger.back, "next": lambda: debugger.step_line(over=True),
@@ -125,7 +132,7 @@ def command(debugger: Any, words: list[str]) -> str:
         "continue": debugger.run, "reverse": debugger.run_back, "go": lambda: debugger.go(int(words[1]))}
     if name in moves:
         moves[name]()
-        return screen(debugger)
+        return view.screen()
     position = debugger.position
     if name == "break":
         return _break(debugger, words[1:])
@@ -135,7 +142,14 @@ def command(debugger: Any, words: list[str]) -> str:
         debugger.breakpoints.clear()
         return "no breakpoints"
     if name == "registers":
-        return screen(debugger)
+        return view.screen()
+    if name == "variables":
+        return "\n".join(f"  {each} = {value}" for each, value in view.variable_lines()) or \
+            (view.no_variables or "no variables here")
+    if name == "print":
+        return _print(view, words[1])
+    if name == "verifier":
+        return "\n".join(f"  {line}" for line in view.verifier_lines())
     if name == "stack":
         data = debugger.stack()
         return "\n".join(f"  r10-{512 - at:<4} {data[at:at + 8].hex(' ')}" for at in range(0, 512, 8)
@@ -151,8 +165,22 @@ def command(debugger: Any, words: list[str]) -> str:
     return f"bpfwright: no command {words[0]!r}; there are {', '.join(_COMMANDS)}"
 
 
-_COMMANDS = ("step", "back", "next", "into", "previous", "finish", "continue", "reverse", "go", "break", "watch",
-             "delete", "registers", "stack", "packet", "maps", "lines", "quit")
+_COMMANDS = ("step", "back", "next", "into", "print", "previous", "finish", "continue", "reverse", "go", "break",
+             "watch", "delete", "registers", "stack", "packet", "maps", "lines", "variables", "verifier", "quit")
+
+
+def _print(view: View, path: str) -> str:
+    """A variable, and what is inside of it: `ip`, `ip.source`."""
+    first, *rest = path.split(".")
+    found = view.variables()
+    for number, name in enumerate((first, *rest)):
+        one = next((each for each in found if each.name == name), None)
+        if one is None:
+            raise UsageError(f"there is no {'.'.join((first, *rest)[:number + 1])} here",
+                             cure=f"There are {', '.join(each.name for each in found) or 'no variables'}.")
+        found = view.names.inside(one.part) if one.part is not None and view.names is not None else []
+    lines = [f"  {path} = {one.value}"] if one is not None else []
+    return "\n".join([*lines, *(f"    {each.name} = {each.value}" for each in found)])
 
 
 def _break(debugger: Any, words: list[str]) -> str:
@@ -172,6 +200,7 @@ def _break(debugger: Any, words: list[str]) -> str:
 
 
 def watch(debugger: Any, words: list[str]) -> str:
+    """A breakpoint on a map's key or on bytes of the packet; what it is."""
     from bpfwright.userspace.debugger import Breakpoint
     if words[0] == "map":
         try:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bpfwright._typing import Any
+from bpfwright._typing import TYPE_CHECKING, Any
 from bpfwright.cli.output import Cell, Column, add_options, write
 from bpfwright.errors import UsageError
 
-__all__ = ["EXAMPLES", "arguments", "object_of", "run"]
+if TYPE_CHECKING:
+    from bpfwright.spec.objects import ObjectSpec
+
+__all__ = ["EXAMPLES", "arguments", "file_of", "object_of", "run"]
 
 EXAMPLES = (
     "bpfwright test-run firewall.py --in traffic.pcap                what became of each packet, by action",
@@ -85,12 +88,17 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def object_of(path: str, wanted: str | None) -> Any:
-    """A file's programs as an ObjectSpec: of an object, or compiled from Python for the userspace machine."""
+def object_of(path: str, wanted: str | None) -> ObjectSpec:
+    """A file's programs: of an object, or compiled from Python for the userspace machine."""
     from bpfwright.objfile import read
+    return read(file_of(path, wanted), path)
+
+
+def file_of(path: str, wanted: str | None, *, variables: bool = False) -> bytes:
+    """A file's programs as an object file; `variables` has their places in its DWARF, where it is compiled here."""
     if path.endswith(".o"):
         with open(path, "rb") as file:
-            return read(file.read(), path)
+            return file.read()
     from bpfwright.cli.sources import chosen_programs
     from bpfwright.lang.compile import compile_programs
     from bpfwright.lang.target import Target
@@ -99,7 +107,7 @@ def object_of(path: str, wanted: str | None) -> Any:
     programs = chosen_programs(path, [wanted] if wanted else [])
     with Userspace(memory_bytes=1 << 20) as machine:
         prepare(programs, machine)
-        return read(compile_programs(programs, Target("v3", machine.target_features)).elf, path)
+        return compile_programs(programs, Target("v3", machine.target_features), variables=variables).elf
 
 
 def _machine(chosen: argparse.Namespace) -> Any:

@@ -11,7 +11,7 @@ from bpfwright.spec.meaning import (BOOLEAN, MAX_I64, Boolean, Constant, Integer
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer)
 
-__all__ = ["Builder", "is_pointer", "part_types", "storage_of"]
+__all__ = ["Builder", "is_pointer", "part_names", "part_types", "storage_of"]
 
 STACK_BUDGET = 360  # bytes of slots kept on the 512-byte stack; what is larger goes into a per-CPU scratch entry
 
@@ -44,6 +44,23 @@ def part_types(meaning: Meaning) -> tuple[str, ...]:
         case TupleOf(items=items):
             return tuple(part for item in items for part in part_types(item))
     return ("ptr",)
+
+
+def part_names(meaning: Meaning, name: str) -> tuple[tuple[str, Meaning], ...]:
+    """What each part of a variable is called, and is: in the order of part_types."""
+    match meaning:
+        case Nothing() | Constant():
+            return ()
+        case Optional(inner=OneOf() as inner):
+            return part_names(inner, name)
+        case Optional(inner=inner):
+            return part_names(inner, name) if is_pointer(inner) else ((f"{name} is not None", BOOLEAN),
+                                                                      *part_names(inner, name))
+        case OneOf(choices=choices):
+            return (f"{name}, which kind", Integer(0, len(choices))), (name, meaning)
+        case TupleOf(items=items):
+            return tuple(part for index, item in enumerate(items) for part in part_names(item, f"{name}[{index}]"))
+    return ((name, meaning),)
 
 
 def storage_of(ctype: CType) -> tuple[str, bool]:

@@ -45,10 +45,11 @@ class Compiled:
 
 def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
                      config: dict[type[Config], Config] | None = None, *, cached: bool = True,
-                     reader: Callable[[bytes], ObjectSpec] | None = None) -> Compiled:
+                     reader: Callable[[bytes], ObjectSpec] | None = None, variables: bool = False) -> Compiled:
     """Compile programs into one object. Raises CompileError with line and caret.
 
-    `reader` turns the file into what a machine loads; that is kept beside the file.
+    `reader` turns the file into what a machine loads; that is kept beside the file. With `variables` the object's
+    DWARF says where each variable is, for debuggers; the code is the same.
     """
     captures = Captures([program.function for program in programs])
     captures.configs.update(config or {})
@@ -59,12 +60,13 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
                           f"{sorted((k, repr(v)) for k, v in p.options.items())}" for p in programs)
         configs = "\n".join(sorted(repr(c) for c in captures.configs.values()))
         key = captures.digest(str(FORMAT), hooks, configs, repr((target.cpu, sorted(target.features), target.opt)),
-                              compiler_version(), _llvm.version(), "read" if reader else "")
+                              compiler_version(), _llvm.version(), "read" if reader else "",
+                              "variables" if variables else "")
         found = cache.get(key)
         if found is not None:
             return _thaw(found, captures)
     unit, names = _lower(programs, target, captures)
-    elf = _assemble(unit.text(), target, programs)
+    elf = _assemble(unit.text(variables=variables), target, programs)
     if len(unit.module.functions) > len(programs):
         from bpfwright.lang import frames
         frames.check(unit.module, elf, [(program, names[program.name]) for program in programs])

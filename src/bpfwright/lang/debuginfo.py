@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from bpfwright._typing import Any, NamedTuple, Sequence
+from bpfwright.spec.meaning import Boolean, Integer, KernelObject, Meaning, Optional, Reference
 from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType, Bool, CharArray, CType, EnumType, Int,
                                    Opaque, Pointer, RecordType, UserPointer)
 
@@ -42,6 +43,7 @@ class Metadata:
         self.nodes: list[str] = []
         self.known: dict[Any, int] = {}
         self.globals: list[int] = []
+        self.retained: dict[int, int] = {}
         self.unit = self.add_node("")
         self.kernel_fields: dict[str, list[tuple[str, ...]]] = {}
         self.kernel_places: dict[str, dict[tuple[str, ...], Part]] = {}
@@ -218,23 +220,53 @@ class Metadata:
 
     def function(self, name: str, file: int, line: int, types: Sequence[int | None], params: list[str], static: bool,
                  ) -> tuple[int, list[int]]:
-        """(subprogram, its parameters' variables)."""
+        """(subprogram, its parameters' variables); see `retain` for others."""
         number = self.add_node("")
         variables = [self.add_node(f"!DILocalVariable(name: {quote(p)}, arg: {i}, scope: !{number}, file: !{file}, "
                                    f"line: {line}, type: !{types[i] if types[i] is not None else self.pointer(None)})")
                      for i, p in enumerate(params, 1)]
+        self.retained[number] = self.add_node("!{" + ", ".join(f"!{each}" for each in variables) + "}")
         flags = "DISPFlagDefinition | DISPFlagOptimized" + (" | DISPFlagLocalToUnit" if static else "")
         self.nodes[number] = (f"distinct !DISubprogram(name: {quote(name)}, scope: !{file}, file: !{file}, "
                               f"line: {line}, type: !{self.subroutine(types)}, scopeLine: {line}, "
                               f"flags: DIFlagPrototyped, spFlags: {flags}, unit: !{self.unit}, "
-                              f"retainedNodes: !{self.list_of(variables)})")
+                              f"retainedNodes: !{self.retained[number]})")
         return number, variables
+
+    def retain(self, function: int, variable: int) -> None:
+        """Tell of a function's variable also where nothing is left of it."""
+        node = self.retained[function]
+        known = self.nodes[node].removesuffix("}")
+        self.nodes[node] = f"{known}{', ' if known != '!{' else ''}!{variable}}}"
 
     def external(self, name: str, file: int, types: Sequence[int | None], params: list[str]) -> int:
         """A function that the kernel defines."""
         del params
         return self.add_node(f"!DISubprogram(name: {quote(name)}, scope: !{file}, file: !{file}, line: 1, "
                              f"type: !{self.subroutine(types)}, flags: DIFlagPrototyped, spFlags: DISPFlagOptimized)")
+
+    def local(self, name: str, scope: int, file: int, line: int, type: int) -> int:
+        """A variable of a function: `line` is that of the function in the source, inlined or not."""
+        return self.add_node(f"!DILocalVariable(name: {quote(name)}, scope: !{scope}, file: !{file}, line: {line}, "
+                             f"type: !{type})")
+
+    def meaning(self, meaning: Meaning) -> int:
+        """The node of what a variable's slot holds: a number, or where a thing is."""
+        match meaning:
+            case Integer(low=low):
+                return self.integer("long long", 8, "DW_ATE_signed") if low < 0 else \
+                    self.integer("unsigned long long", 8, "DW_ATE_unsigned")
+            case Boolean():
+                return self.integer("_Bool", 1, "DW_ATE_boolean")
+            case Optional(inner=inner):
+                return self.meaning(inner)
+            case Reference(ctype=ctype):
+                return self.pointer(self.type(ctype))
+            case KernelObject(cls=cls):
+                name = getattr(cls, "__kernel_name__", cls.__name__)
+                return self.pointer(self.node(f"!DICompositeType(tag: DW_TAG_structure_type, name: {quote(name)}, "
+                                              "flags: DIFlagFwdDecl)"))
+        return self.pointer(None)
 
     def variable(self, name: str, file: int, type: int) -> int:
         """A global's debug expression."""

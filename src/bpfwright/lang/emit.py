@@ -53,8 +53,10 @@ class Emitter:
 
     def __init__(self, module: ir.Module, maps: dict[str, MapShape], data: list[GlobalData],
                  kernel_types: dict[str, tuple[type[Any], str]],
-                 kfuncs: dict[str, tuple[CType | None, list[CType]]], *, native: bool = False) -> None:
+                 kfuncs: dict[str, tuple[CType | None, list[CType]]], *, native: bool = False,
+                 variables: bool = False) -> None:
         self.native = native
+        self.variables = variables
         self.module = module
         self.maps = maps
         self.data = data
@@ -203,7 +205,7 @@ class FunctionText:
         self.scope, variables = debug.function(function.name, file, function.line, types,
                                                [n for n, _ in function.params], function.static)
         self.scopes[function.file] = self.scope
-        first = debug.location(function.line, 0, self.scope)
+        self.first = debug.location(function.line, 0, self.scope)
         self.empty = debug.node("!DIExpression()")
         params = ", ".join(f"{type} %p{i}" for i, (_, type) in enumerate(function.params))
         linkage = "internal" if function.static else "dso_local"
@@ -222,7 +224,7 @@ class FunctionText:
             if block.id == 0:
                 for index, variable in enumerate(variables):
                     type = function.params[index][1]
-                    self.lines.append(f"  #dbg_value({type} %p{index}, !{variable}, !{self.empty}, !{first})")
+                    self.lines.append(f"  #dbg_value({type} %p{index}, !{variable}, !{self.empty}, !{self.first})")
             for op in block.ops:
                 self.op(op)
         return "\n".join([head, *self.lines, "}"])
@@ -287,6 +289,13 @@ class FunctionText:
     def slot(self, op: ir.Op) -> None:
         size, align, _ = op.args
         self.line(op, f"alloca [{size} x i8], align {align}")
+        known = self.function.variables.get(op.id) if self.emitter.variables else None
+        if known is not None:
+            debug = self.emitter.debug
+            variable = debug.local(known.name, self.scope, self.emitter.files[known.file], known.line,
+                                   debug.meaning(known.meaning))
+            debug.retain(self.scope, variable)
+            self.lines.append(f"  #dbg_declare(ptr {self.bare(op.id)}, !{variable}, !{self.empty}, !{self.first})")
 
     def load(self, op: ir.Op) -> None:
         pointer, offset, align = op.args

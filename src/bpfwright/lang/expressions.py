@@ -561,10 +561,8 @@ class Expressions(Making):
             left = self.numeric(self.get(target.name, target.meaning))
             right = self.numeric(self.expression(node.value))
             value = self.arithmetic(node.operator, left, right)
-            meaning = self.frame.body.variables[target.name]
-            declared = getattr(node, "declared", None)
-            del declared
-            self.set(target.name, self.cut_to(value, meaning))
+            room = self.frame.body.variables[target.name]
+            self.set(target.name, Value(room.inner if isinstance(room, Optional) else room, value))
             return
         owner = self.expression(target.object)
         if node.how != "plain":
@@ -576,9 +574,6 @@ class Expressions(Making):
         number = self.arithmetic(node.operator, left, right)
         result = Value(Integer(-(1 << 63), MAX_I64), number)
         self.store_at(owner, target, place, result)
-
-    def cut_to(self, value: int, meaning: Meaning) -> Value:
-        return Value(meaning, value)
 
     def item_or_member(self, owner: Value, target: Any, place: int) -> Value:
         if isinstance(target, t.Attribute):

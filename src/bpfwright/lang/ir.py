@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 
-from bpfwright._typing import Iterator, NamedTuple
+from bpfwright._typing import Any, Iterator, NamedTuple
 from bpfwright.errors import FormatError
 
-__all__ = ["OPERATIONS", "Block", "Function", "Module", "Op", "OpKind", "Span", "parse", "render", "verify"]
+__all__ = ["OPERATIONS", "Block", "Function", "Module", "Op", "OpKind", "Span", "Variable", "parse",
+           "render", "verify"]
 
 WIDTHS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
 
@@ -115,11 +116,21 @@ class Block:
         return bool(self.ops) and OPERATIONS[self.ops[-1].name].effect == "end"
 
 
+class Variable(NamedTuple):
+    """A variable, or one value of those that it is held in: what it is, and the function it belongs to."""
+
+    name: str
+    meaning: Any
+    file: int
+    line: int
+
+
 class Function:
     """A function: `params` are (name, type); the first values are the parameters. `section` names a program's ELF
-    section and is empty for a subprogram; `inline` asks LLVM to inline it."""
+    section and is empty for a subprogram. `variables` says which slots hold a part of a variable of the source."""
 
-    __slots__ = ("blocks", "file", "line", "name", "next_id", "params", "result", "section", "static", "types")
+    __slots__ = ("blocks", "file", "line", "name", "next_id", "params", "result", "section", "static", "types",
+                 "variables")
 
     def __init__(self, name: str, params: list[tuple[str, str]], result: str, *, section: str = "",
                  static: bool = False, line: int = 0, file: int = 0) -> None:
@@ -133,6 +144,7 @@ class Function:
         self.blocks: list[Block] = []
         self.types: list[str] = [type for _, type in params]
         self.next_id = len(params)
+        self.variables: dict[int, Variable] = {}
 
     def block(self) -> Block:
         """A new, empty block."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import Any
 from bpfwright.lang import ir
 from bpfwright.lang import tree as t
-from bpfwright.lang.build import Builder, part_types
+from bpfwright.lang.build import Builder, part_names, part_types
 from bpfwright.lang.check import Body
 from bpfwright.lang.defer import can_wait, only_home
 from bpfwright.lang.loops import Loops
@@ -85,6 +85,8 @@ class Lowering(Loops):
             types = part_types(frame.body.variables[name])
             known = frame.slots[name] = [(self.slot(1 if ty == "i1" else 8, 1 if ty == "i1" else 8, name), ty)
                                          for ty in types]
+            for (slot, _), (part, meaning) in zip(known, part_names(frame.body.variables[name], name), strict=True):
+                self.out.variables[slot] = ir.Variable(part, meaning, frame.file, frame.body.tree.line)
         return known
 
     def set(self, name: str, value: Value) -> None:

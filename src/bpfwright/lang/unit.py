@@ -283,8 +283,9 @@ class Unit:
         if lowering.prologue is not None:
             lowering.entry.ops[-1] = ir.Op("goto", "void", (lowering.prologue,), -1, ir.Span(0, 0))
 
-    def text(self, *, native: bool = False) -> str:
-        """LLVM's text of the whole object; for this process's own processor with `native`."""
+    def text(self, *, native: bool = False, variables: bool = False) -> str:
+        """LLVM's text of the whole object; for this process's own processor with `native`. `variables`: where each
+        variable of the source is kept goes into the debug information."""
         for function in self.module.functions.values():
             passes.run(function)
         for name, size in self.scratch_sizes.items():
@@ -293,7 +294,8 @@ class Unit:
             self.hidden_map(name, MapShape(numbers, u32, CharArray(max(size, 8)), None))  # type: ignore[arg-type]
         self.name_records()
         data = [area.finish() for area in (self.shared, self.constants, self.config) if area.members]
-        return Emitter(self.module, self.shapes, data, self.kernel_types, self.kfuncs, native=native).text()
+        return Emitter(self.module, self.shapes, data, self.kernel_types, self.kfuncs, native=native,
+                       variables=variables).text()
 
 
 def _c_name(name: str) -> str:

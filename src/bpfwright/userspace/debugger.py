@@ -222,6 +222,17 @@ class Debugger:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def look_back(self, visit: Callable[[Position], None]) -> None:
+        """Show `visit` each position from the beginning up to the one before the present."""
+        here = self.position.count
+
+        def seen(at: Position) -> bool:
+            if at.count < here:
+                visit(at)
+            return at.count >= here
+
+        self._replay(0, seen)
+
     # the machinery
 
     def _forward(self, there: Callable[[Position], bool]) -> Position:

@@ -223,6 +223,7 @@ class Userspace(World, Unattached):
                               for each in functions[name].core_relocations)
         made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program, relocated))
         made.fd = self._number(made)
+        made.functions = linked.starts
         made.btf = lambda: Btf(spec.btf) if spec.btf else None
         return made
 

@@ -50,6 +50,7 @@ class UserProgram:
         self.spec = spec
         self.code = code
         self.fd = number
+        self.functions: dict[str, int] = {}  # the first slot of each
         self.verified = False
         self._judge = judge
         self.stage: Any = None

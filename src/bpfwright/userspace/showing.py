@@ -9,7 +9,7 @@ from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.code import FUNCTIONS
 from bpfwright.userspace.debugger import Debugger, Frame, Position
 
-__all__ = ["describe_value", "disassembly", "frame_name", "registers", "screen", "source_lines"]
+__all__ = ["describe_value", "disassembly", "frame_name", "registers", "source_lines"]
 
 
 def source_lines(position: Position, around: int = 4) -> Iterator[str]:
@@ -56,20 +56,6 @@ def describe_value(debugger: Debugger, position: Position, value: int) -> str:
 
 
 def frame_name(frame: Frame) -> str:
-    """The function that a frame runs: the program's name, or where the function begins."""
-    return frame.program.spec.name if not frame.function else f"{frame.program.spec.name}, function at {frame.function}"
-
-
-def screen(debugger: Debugger) -> str:
-    """Everything at a glance."""
-    position = debugger.position
-    line = position.line
-    head = f"{frame_name(position.frames[0])}" if position.frames else position.program.spec.name
-    where = f"{line.file}:{line.line}" if line is not None else "no source"
-    if position.ended:
-        said = str(position.fault) if position.fault is not None else f"r0 = {position.registers[0]:#x}"
-        return f"ended after {position.count} instructions: {said}"
-    lines = [f"{head} at {where}, instruction {position.count}", *source_lines(position), "", *disassembly(position),
-             ""]
-    lines += [f"  {name:<3} {value:#018x}  {what}" for name, value, what in registers(debugger, position)]
-    return "\n".join(lines)
+    """The function that a frame runs."""
+    names = {slot: name for name, slot in frame.program.functions.items()}
+    return names.get(frame.function, f"{frame.program.spec.name}, function at {frame.function}")
