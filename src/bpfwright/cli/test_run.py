@@ -27,9 +27,11 @@ EXAMPLES = (
 _ACTIONS = {
     6: {0: "ABORTED", 1: "DROP", 2: "PASS", 3: "TX", 4: "REDIRECT"},
     3: {-1: "UNSPEC", 0: "OK", 1: "RECLASSIFY", 2: "SHOT", 3: "PIPE", 4: "STOLEN", 7: "REDIRECT"},
-    4: {-1: "UNSPEC", 0: "OK", 2: "SHOT", 7: "REDIRECT"}, 8: {0: "DROP", 1: "PASS"},
+    4: {-1: "UNSPEC", 0: "OK", 2: "SHOT", 7: "REDIRECT"}, 8: {0: "DENY", 1: "ALLOW"},
+    22: {0: "OK", 2: "DROP", 129: "CONTINUE"},
 }
-_LOST = {6: {0, 1}, 3: {2, 4}, 4: {2}, 8: {0}, 1: {0}}
+_LOST = {6: {0, 1}, 3: {2, 4}, 4: {2}, 8: {0}, 1: {0}, 22: {2}}
+_DISSECTOR = 22
 _HEADLESS = (1, 8)  # bpf_prog_type: socket filters and cgroup programs see no Ethernet header
 _SHORT = -1 << 31
 
@@ -138,7 +140,8 @@ def _in_kernel(program: Any, data: bytes, keep: bool) -> tuple[list[int], list[b
         actions.append(value - (1 << 32) if value >> 31 else value)
         # Of the Ethernet header that sockets and cgroups do not see, the kernel leaves zeros.
         hidden = 14 if program.spec.type in _HEADLESS else 0
-        packets.append(packet[:hidden] + result.data[hidden:] if keep else b"")
+        left = packet if program.spec.type == _DISSECTOR else packet[:hidden] + result.data[hidden:]
+        packets.append(left if keep else b"")
         ns += result.duration_ns
     return actions, packets, ns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from struct import pack_into, unpack_from
 
 from bpfwright._typing import TYPE_CHECKING, Any, Iterator
-from bpfwright.errors import NotSupported
+from bpfwright.errors import FormatError, NotSupported
 from bpfwright.formats.pcap import read_capture
 from bpfwright.hooks.running import traffic
 from bpfwright.spec.memory import load32
@@ -17,7 +17,6 @@ __all__ = ["Driven", "drive"]
 
 _CHUNK = 1 << 16
 _SLACK = 512  # bytes that a program may put in front of and behind a packet
-_LONGEST = 65535  # of a packet that is run
 _HEAD = 24
 _SWAPPED = (b"\xa1\xb2\xc3\xd4", b"\xa1\xb2\x3c\x4d")
 
@@ -60,7 +59,7 @@ def drive(program: UserProgram, data: bytes, *, keep: bool = False) -> Driven:
     arena = machine.arena
     arena.bind()
     done = Driven()
-    stage = machine.stage_for(program.spec.type, bytes(_LONGEST + _SLACK), b"")
+    stage = machine.stage_for(program.spec.type, bytes(traffic.LONGEST + _SLACK), b"")
     stage.enter()
     pack_into("<I", arena.memory, CHECKED, not program.verified)
     held: list[int] = []
@@ -70,7 +69,7 @@ def drive(program: UserProgram, data: bytes, *, keep: bool = False) -> Driven:
         arena.memory[at:at + len(data)] = data
         blocks = data[:4] == b"\x0a\x0d\x0d\x0a"
         if not blocks and data[:4] not in (*_SWAPPED, b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"):
-            read_capture(data)  # says what is wrong
+            _refuse(data)
         swapped = data[8:12] == b"\x1a\x2b\x3c\x4d" if blocks else data[:4] in _SWAPPED
         pack_into("<QQII", arena.memory, state, at + (0 if blocks else _HEAD), at + len(data), swapped, blocks)
         while (count := program.walk(state, table, _CHUNK)):
@@ -78,7 +77,7 @@ def drive(program: UserProgram, data: bytes, *, keep: bool = False) -> Driven:
                 break
             _chunk(program, stage, kind, table, count, results, done, keep)
         if unpack_from("<Q", arena.memory, state)[0] != at + len(data):
-            read_capture(data)
+            _refuse(data)
     finally:
         pack_into("<I", arena.memory, CHECKED, 1)
         stage.close()
@@ -87,6 +86,14 @@ def drive(program: UserProgram, data: bytes, *, keep: bool = False) -> Driven:
     program.runs += len(done.actions)
     program.run_time_ns += done.ns
     return done
+
+
+def _refuse(data: bytes) -> None:
+    """Say what is wrong with a capture."""
+    for number, packet in enumerate(read_capture(data)):
+        if len(packet) > traffic.LONGEST:
+            raise FormatError(f"packet {number} of the capture has {len(packet):,} bytes",
+                              why=f"programs are run on up to {traffic.LONGEST:,}")
 
 
 def _chunk(program: UserProgram, stage: Any, kind: str, table: int, count: int, results: int, done: Driven,

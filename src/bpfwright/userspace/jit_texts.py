@@ -44,9 +44,9 @@ body:
   %result_at = add i64 %results, %cell
   %result = getelementptr i8, ptr %base, i64 %result_at
   %runs = icmp ne i64 %size, 0
-  call i64 @{stage}_lay_out(i64 %ctx, i64 %source, i64 %size)
   br i1 %runs, label %run, label %skip
 run:
+  call i64 @{stage}_lay_out(i64 %ctx, i64 %source, i64 %size)
   store i64 %budget, ptr @budget
   %r = call i64 @f0(i64 %ctx, i64 0, i64 0, i64 0, i64 0, i64 %sp)
   %r32 = trunc i64 %r to i32
@@ -56,7 +56,12 @@ run:
   br i1 %bad, label %done, label %fine
 skip:
   store i32 -1, ptr %result, align 1
-  br label %fine
+  br i1 %keeps, label %empty, label %lose
+empty:
+  %nothing = getelementptr i8, ptr %base, i64 %to
+  store i32 0, ptr %nothing, align 1
+  %beyond = add i64 %to, 4
+  br label %on
 fine:
   br i1 %keeps, label %keep, label %lose
 keep:
@@ -65,7 +70,7 @@ keep:
 lose:
   br label %on
 on:
-  %after = phi i64 [%behind, %keep], [0, %lose]
+  %after = phi i64 [%behind, %keep], [%beyond, %empty], [0, %lose]
   %next = add i64 %i, 1
   br label %head
 done:

@@ -145,10 +145,14 @@ class UserProgram:
         lay_out, collect = getattr(traffic, f"{kind}_lay_out"), getattr(traffic, f"{kind}_collect")
         for index in range(count):
             source, size = unpack_from("<II", self.machine.arena.memory, table + 8 * index)
-            lay_out(stage.context, source, size)
+            if size:
+                lay_out(stage.context, source, size)
             store32(results + 4 * index, self.run(stage) if size else 0xFFFFFFFF)
-            if out:
+            if out and size:
                 out = collect(stage.context, out)
+            elif out:
+                store32(out, 0)
+                out += 4
 
     def call(self, *words: int, cpu: int = 0) -> int:
         """Run it on plain words (r1, r2); r0. Nothing is laid out. Raises Fault."""

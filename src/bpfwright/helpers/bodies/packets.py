@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bpfwright.spec.hashing import hash_of
 from bpfwright.spec.memory import copy, fill, load8, load16, load32, store16, store32
+from bpfwright.spec.page import PROGRAM
 from bpfwright.spec.shadow import grant, revoke
 from bpfwright.types import i64, u64
 
@@ -22,6 +23,7 @@ _EACCES, _EFAULT, _ENOMEM, _EINVAL, _ENOTSUPP = -13, -14, -12, -22, -524
 _IP, _IPV6, _VLAN, _STACKED = 0x0008, 0xDD86, 0x0081, 0xA888  # EtherTypes, in network order
 _IP_SIZE, _IPV6_SIZE, _LONGEST = 20, 40, 65550
 _HALF = 0xFFFFFFFF
+_FLOW_DISSECTOR = 22  # bpf_prog_type
 
 
 def packet_load(ctx: u64, offset: u64, size: u64) -> i64:
@@ -39,7 +41,8 @@ def packet_load(ctx: u64, offset: u64, size: u64) -> i64:
 def load_bytes(ctx: u64, offset: u64, to: u64, size: u64) -> i64:
     at, count = offset & _HALF, size & _HALF
     data = load32(ctx + DATA)
-    if at + count > load32(ctx + DATA_END) - data:
+    # A flow dissector that is run on bytes has no socket buffer (bpf_flow_dissector_load_bytes()).
+    if at + count > load32(ctx + DATA_END) - data or load32(PROGRAM) == _FLOW_DISSECTOR:
         fill(to, 0, count)
         return _EFAULT
     copy(to, data + at, count)

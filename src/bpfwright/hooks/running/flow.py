@@ -41,6 +41,7 @@ class Stage:
         pack_into("<I", memory, at + _PROTOCOL, int.from_bytes(self._data[12:14], "little"))
         pack_into("<II", memory, at + _DATA, self._buffer, self._buffer + len(self._data))
         pack_into("<Q", memory, at + _KEYS, self._keys)
+        pack_into("<II", memory, at + _PRIVATE, self._buffer, self._buffer + len(self._data))
 
     def leave(self) -> tuple[bytes, bytes]:
         memory, size = self._arena.memory, len(self._data)
