@@ -9,7 +9,8 @@ from bpfwright.spec.page import CHECKED
 from bpfwright.spec.shadow import grant, revoke
 from bpfwright.types import u64
 
-__all__ = ["BUFFER", "HEADROOM", "KINDS", "LONGEST", "capture_walk", "flow_collect", "flow_lay_out", "skb_collect", "skb_lay_out", "xdp_collect", "xdp_lay_out"]
+__all__ = ["BUFFER", "HEADROOM", "KINDS", "LONGEST", "capture_walk", "flow_collect", "flow_lay_out", "skb_collect",
+           "skb_lay_out", "xdp_collect", "xdp_lay_out"]
 
 BUFFER, HEADROOM = 192, 256
 LONGEST = 65535  # bytes of a packet that is run
