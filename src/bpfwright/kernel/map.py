@@ -7,9 +7,10 @@ from struct import pack, unpack_from
 
 from bpfwright._abi import bpf as B
 from bpfwright._typing import Iterator, Self
-from bpfwright.errors import KernelError, MapFull, SessionError, UsageError, WrongType
+from bpfwright.errors import KernelError, SessionError, WrongType
 from bpfwright.kernel import sys
 from bpfwright.kernel.cpus import possible_cpus
+from bpfwright.spec.map_errors import map_error
 from bpfwright.spec.objects import MapSpec
 
 __all__ = ["KernelMap"]
@@ -97,20 +98,6 @@ class KernelMap:
             raise WrongType(f"a key of map {self.spec.name!r} has {self.key_size} bytes, not {len(key)}")
         return key
 
-    def _error(self, doing: str, error: KernelError) -> Exception:
-        name, number = self.spec.name, error.errno or 0
-        if number in (errno.E2BIG, errno.ENOSPC) and doing == "update":
-            return MapFull(f"map {name!r} is full", why=f"it holds {self.spec.max_entries} entries",
-                           cure="Declare it with more max_entries, or use a kind that evicts (LRU).")
-        if number == errno.E2BIG:
-            return UsageError(f"map {name!r} has no such index", why=f"it has {self.spec.max_entries} entries")
-        if number == errno.EEXIST:
-            return KernelError(f"map {name!r} has that key already", number)
-        if number == errno.EPERM:
-            return KernelError(f"map {name!r} cannot be changed: {doing}", number,
-                               why="it is frozen, or read-only for user space")
-        return KernelError(f"{doing} of map {name!r}: {os.strerror(number)}", number)
-
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
         """The value, or None. Queues and stacks: the next one (key b""); it stays. Bloom filters: see `contains`."""
         value = bytearray(4 if self.spec.type in _OF_FDS else self.value_size)
@@ -119,7 +106,7 @@ class KernelMap:
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 return None
-            raise self._error("lookup", error) from None
+            raise map_error(self.spec, "lookup", error.errno or 0) from None
         return bytes(value)
 
     def contains(self, value: bytes) -> bool:
@@ -130,7 +117,7 @@ class KernelMap:
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 return False
-            raise self._error("lookup", error) from None
+            raise map_error(self.spec, "lookup", error.errno or 0) from None
         return True
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
@@ -141,9 +128,7 @@ class KernelMap:
         try:
             sys.map_update(self.fd, sys.address(self._key(key)) if key else 0, sys.address(value), flags)
         except KernelError as error:
-            # An array answers E2BIG for an index beyond its end: that is no fullness.
-            array = self.spec.type in (B.BPF_MAP_TYPE_ARRAY, B.BPF_MAP_TYPE_PERCPU_ARRAY, *_OF_FDS)
-            raise self._error("array update" if array else "update", error) from None
+            raise map_error(self.spec, "update", error.errno or 0) from None
 
     def delete(self, key: bytes) -> bool:
         """Remove a key; False when it was not there."""
@@ -152,7 +137,7 @@ class KernelMap:
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 return False
-            raise self._error("delete", error) from None
+            raise map_error(self.spec, "delete", error.errno or 0) from None
         return True
 
     def pop(self, key: bytes) -> bytes | None:
@@ -166,7 +151,7 @@ class KernelMap:
             if error.errno in _UNBATCHED and self.key_size:
                 found = self.lookup(key)
                 return found if found is not None and self.delete(key) else None
-            raise self._error("pop", error) from None
+            raise map_error(self.spec, "pop", error.errno or 0) from None
         return bytes(value)
 
     def next_key(self, key: bytes | None) -> bytes | None:
@@ -177,7 +162,7 @@ class KernelMap:
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 return None
-            raise self._error("next key", error) from None
+            raise map_error(self.spec, "next key", error.errno or 0) from None
         return bytes(following)
 
     # Many at once
@@ -209,7 +194,7 @@ class KernelMap:
                 batch *= 2
                 continue
             if number not in (0, _BATCH_END):
-                raise self._error("batch", KernelError("", number))
+                raise map_error(self.spec, "batch", number)
             if count:
                 yield bytes(keys[:count * self.key_size]), bytes(values[:count * value_size]), count
             if number == _BATCH_END:
@@ -252,7 +237,7 @@ class KernelMap:
         if number in _UNBATCHED and not done:
             return self._update_one_by_one(bytes(keys), bytes(values), count, flags)
         if number:
-            raise self._error("update", KernelError("", number))
+            raise map_error(self.spec, "update", number)
         return done
 
     def _update_one_by_one(self, keys: bytes, values: bytes, count: int, flags: int) -> int:
@@ -271,7 +256,7 @@ class KernelMap:
         if number in (*_UNBATCHED, errno.ENOENT):
             rest = bytes(keys[done * self.key_size:])
             return done + sum(self.delete(rest[at:at + self.key_size]) for at in range(0, len(rest), self.key_size))
-        raise self._error("delete", KernelError("", number))
+        raise map_error(self.spec, "delete", number)
 
     # The map itself
 

@@ -5,11 +5,12 @@ import errno
 from struct import pack
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Iterator, Self
-from bpfwright.errors import KernelError, MapFull, NotSupported, SessionError, UsageError, WrongType
+from bpfwright.errors import NotSupported, SessionError, WrongType
 from bpfwright.maps.stores import FILES
 from bpfwright.maps.stores._guards import stamp
 from bpfwright.maps.stores._header import BODY, CPUS, EXTRA, FLAGS, KEY_SIZE, KIND, MAX_ENTRIES, VALUE_SIZE
 from bpfwright.spec import memory as dialect
+from bpfwright.spec.map_errors import map_error
 from bpfwright.spec.objects import MapSpec
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.stores import store_of
@@ -24,7 +25,6 @@ _PER_CPU = frozenset((5, 6, 10, 21))
 _KEYLESS = frozenset((22, 23, 30))
 _HANDLES = frozenset((3, 4, 8, 12, 13))  # programs, maps and the like by their numbers
 _OF_MAPS = frozenset((12, 13))
-_INDEXED = frozenset((2, 3, 4, 6, 8, 12, 14, 16, 17))  # E2BIG says that there is no such index
 _FRONT = 64  # the machine's own, of which the last eight bytes say that a map follows
 _STORAGE = frozenset((24, 28, 29, 32))
 _PATIENCE = 2000  # operations as Python before native code is worth its loading
@@ -210,7 +210,7 @@ class UserMap:
             raise WrongType(f"a value of map {self.spec.name!r} has {self.value_size} bytes, not {len(value)}")
         at = self._key(key)
         if self.frozen:
-            raise KernelError(f"map {self.spec.name!r} cannot be changed: update", errno.EPERM, why="it is frozen")
+            raise map_error(self.spec, "update", errno.EPERM)
         if self.spec.type in _HANDLES:
             code = self._update_handle(at, value, flags)
         elif not self.key_size:
@@ -222,7 +222,7 @@ class UserMap:
                     part = value[cpu * self.value_stride:][:self.spec.value_size]
                     self._arena.memory[place:place + len(part)] = part
         if code:
-            raise self._error("update", -code)
+            raise map_error(self.spec, "update", -code)
 
     def _update_handle(self, key: int, value: bytes, flags: int) -> int:
         number = int.from_bytes(value[:4], "little")
@@ -252,7 +252,7 @@ class UserMap:
         at = self._key(key)
         code = self._call("delete", at)
         if code and -code != errno.ENOENT:
-            raise self._error("delete", -code)
+            raise map_error(self.spec, "delete", -code)
         self._replace(key, None)
         return not code
 
@@ -310,7 +310,7 @@ class UserMap:
     def _update_many(self, keys: bytes, values: bytes, count: int, flags: int) -> int:
         """Whole columns are laid into the machine's memory at once."""
         if self.frozen:
-            raise KernelError(f"map {self.spec.name!r} cannot be changed: update", errno.EPERM, why="it is frozen")
+            raise map_error(self.spec, "update", errno.EPERM)
         self._key(bytes(self.key_size))
         self._busy = max(self._busy, _PATIENCE - 1)
         columns = self._arena.allocate(len(keys) + len(values) + 16, owned=False)
@@ -321,7 +321,7 @@ class UserMap:
             for index in range(count):
                 code = self._call("update", columns + index * self.key_size, rows + index * self.value_size, flags)
                 if code:
-                    raise self._error("update", -code)
+                    raise map_error(self.spec, "update", -code)
         finally:
             self._arena.release(columns)
         return count
@@ -330,17 +330,6 @@ class UserMap:
         """Remove many keys; returns how many were there."""
         flat = memoryview(keys).tobytes()
         return sum(self.delete(flat[at:at + self.key_size]) for at in range(0, len(flat), self.key_size))
-
-    def _error(self, doing: str, number: int) -> Exception:
-        name = self.spec.name
-        if number in (errno.E2BIG, errno.ENOSPC) and doing == "update" and self.spec.type not in _INDEXED:
-            return MapFull(f"map {name!r} is full", why=f"it holds {self.spec.max_entries} entries",
-                           cure="Declare it with more max_entries, or use a kind that evicts (LRU).")
-        if number == errno.E2BIG:
-            return UsageError(f"map {name!r} has no such index", why=f"it has {self.spec.max_entries} entries")
-        if number == errno.EEXIST:
-            return KernelError(f"map {name!r} has that key already", number)
-        return KernelError(f"{doing} of map {name!r}: error {number}", number)
 
     # The map itself
 
