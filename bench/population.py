@@ -30,7 +30,7 @@ from bench.random_code import (
     _LOCKING,
     _PACKET,
 )
-from bench.random_pieces import PIECES
+from bench.pieces import PIECES
 from bpfwright.formats.isa.instructions import encode
 from bpfwright.spec.objects import Extern, Function, ObjectSpec, ProgramSpec
 
