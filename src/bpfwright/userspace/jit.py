@@ -15,7 +15,7 @@ from bpfwright.spec import page as P
 from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.calls import STORE_CALLS
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
-from bpfwright.userspace.jit_texts import CALL_BY_REGISTER, DRIVE, FOR_EACH, RUNNING, WORDS
+from bpfwright.userspace.jit_texts import CALL_BY_REGISTER, DRIVE, FOR_EACH, LOOP, RUNNING, WORDS
 
 __all__ = ["KINDS", "MapAt", "translate"]
 
@@ -65,14 +65,19 @@ class _Module:
         self.total = 0
         self.by_register = False
         self.walks = False
+        self.loops = False
 
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.code.starts]
         if self.walks:
             for operation in ("each", "key_of", "value_of"):
                 self.dispatch(operation, 2)
-        parts = [WORDS, *functions, self._indirect(), RUNNING, CALL_BY_REGISTER if self.by_register else "",
-                 FOR_EACH if self.walks else ""]
+        parts = [WORDS, *functions, RUNNING]
+        # Only what is called: every line is optimised anew for every program.
+        callers = [text for used, text in ((self.by_register, CALL_BY_REGISTER), (self.walks, FOR_EACH),
+                                           (self.loops, LOOP)) if used]
+        if callers:
+            parts += [self._indirect(), *callers]
         if self.stage:
             parts.append(DRIVE.format(stage=self.stage, FAULT=P.FAULT))
             self.declared |= {f"{self.stage}_lay_out": 3, f"{self.stage}_collect": 2}
@@ -599,6 +604,7 @@ class _Function:
             self._tail_call(slot)
             return
         if number == 181:
+            self.module.loops = True
             self.out(f"{below} = sub i64 %sp, {FRAME}")
             self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
             self._answered(result, True)
