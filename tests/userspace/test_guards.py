@@ -72,6 +72,19 @@ def test_wild_arguments_break_nothing(machine: Any, number: int, values: list[in
     assert good.data == FOUR and good.out == bytes(64)
 
 
+@pytest.mark.parametrize("wild", [(1 << 64) - 1, 1 << 47, 1 << 31, 1 << 21], ids=hex)
+@pytest.mark.parametrize("kind", [XDP, TC])
+def test_no_helper_follows_a_wild_address(kind: int, wild: int) -> None:
+    """Each of them with it in all five registers. The interpreter: it raises where native code would read on."""
+    body = "\n".join(f"lddw %r{register}, {wild}" for register in range(1, 6))
+    with Userspace(engine="interpreter", memory_bytes=1 << 21, checks="always") as machine:
+        for number in EVERY:
+            try:
+                run(machine, program(kind, f"{body}\ncall {number}", value="1", maps=MAPS), FOUR, b"")
+            except (Fault, NotSupported):
+                pass
+
+
 def test_every_pointer_of_a_helper_is_guarded() -> None:
     from bpfwright.userspace.verifier.helpers import PROTOTYPES
     for number in EVERY:

@@ -8,7 +8,7 @@ from bpfwright.maps.stores import _guards
 
 __all__ = ["Guard", "guarded", "guards_of"]
 
-_SEES_CONTEXT = ("packets:", "xdp:", "dynptrs:", "reading:function")
+_SEES_CONTEXT = ("packets:", "checksums:", "xdp:", "dynptrs:", "reading:function")
 _ALSO = frozenset((13, 25, 163))  # calls answered elsewhere that read their context
 _PLAIN = {"m": "map", "k": "key", "v": "value", "V": "room", "rec": "record", "dyn": "dynptr"}
 _KERNEL = {
