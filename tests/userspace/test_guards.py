@@ -50,6 +50,10 @@ BAD = {
         201, 8, "fp-56", 0, 0, first="mov %r1, %r10\nadd %r1, -32"),
     "output of nothing": "MAP %r1, ring\nlddw %r2, 0x40000000\nmov %r3, 16\nmov %r4, 0\ncall 130",
     "output of too much": "MAP %r1, ring\nmov %r2, %r10\nadd %r2, -16\nmov %r3, 64\nmov %r4, 0\ncall 130",
+    "more of a name than there is memory": call(16, 1 << 40, first="mov %r1, 0"),
+    "a name of more than 32 bits": call(16, (1 << 40) + 8, first="mov %r1, %r10\nadd %r1, -16"),
+    "a sum of nothing": call(28, 64, 0, 0, 0, first="mov %r1, 0"),
+    "a sum of nothing, and much of it": call(28, 0, 0, 0x40000000, 0, first="mov %r1, 0"),
     "text of nothing": call(6, 8, 0, first="lddw %r1, 0x40000000"),
 }
 

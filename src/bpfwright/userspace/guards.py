@@ -69,7 +69,8 @@ def _plan(number: int) -> list[Guard]:
             found.append(Guard(f"guard_{_PLAIN[what]}", (map_at, register), 0, null,
                                "write" if what == "V" else "read"))
         elif what in ("r", "w", "W"):
-            found.append(Guard("guard_read" if what == "r" else "guard_write", (register, register + 1), 0, null,
+            # Null may stand there with a size of 0, which these guards let pass.
+            found.append(Guard("guard_read" if what == "r" else "guard_write", (register, register + 1), 0, False,
                                "read" if what == "r" else "write"))
         elif what[:1] in "frlw" and what[1:].isdigit():
             write = what[0] in "lw"
