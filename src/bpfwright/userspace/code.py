@@ -8,7 +8,7 @@ from bpfwright.errors import FormatError
 from bpfwright.formats.isa.instructions import Instruction, decode
 from bpfwright.spec.objects import LineInfo
 
-__all__ = ["FUNCTIONS", "Code", "KFUNC", "code_of"]
+__all__ = ["FUNCTIONS", "Code", "KFUNC", "code_of", "writes_frame"]
 
 FUNCTIONS = 1 << 32
 """Where the addresses of functions begin: above all memory, so that none is taken for data. One a slot."""
@@ -39,6 +39,12 @@ class Code(NamedTuple):
         return to
 
 
+def writes_frame(instruction: Instruction) -> bool:
+    """Whether it writes r10, the frame's address, which nothing may: it faults when it is run. Linux takes programs
+    where no path comes by it."""
+    return instruction.dst == 10 and instruction.opcode & 7 in (0, 1, 4, 7)
+
+
 def code_of(insns: bytes, starts: Mapping[str, int] | None = None, lines: tuple[LineInfo, ...] = ()) -> Code:
     """Decode and check: every opcode known, every jump inside, every path ended. Raises FormatError."""
     slots: list[Instruction | None] = [None] * (len(insns) // 8)
@@ -65,8 +71,6 @@ def code_of(insns: bytes, starts: Mapping[str, int] | None = None, lines: tuple[
             begins.add(to)
         elif kind in (5, 6) and each.opcode not in (_EXIT, _CALLX):
             code.target(index)
-        if each.dst == 10 and (kind in (4, 7) or kind in (0, 1)):
-            raise FormatError(f"instruction {index} writes r10, the frame's address, which is read-only")
     last = max(index for index, each in enumerate(slots) if each is not None)
     final = slots[last]
     assert final is not None
