@@ -83,7 +83,7 @@ def become(system: str) -> None:
         missing += POSIX
         _lose(os, POSIX_CALLS)
         _lose(mmap, WINDOWS_LACKS_OF_MMAP)
-        _lose(signal, ("SIGKILL", "SIGALRM"))
+        _lose(signal, ("SIGALRM", "SIGHUP"))
         _lose(select, ("poll",))
         _lose(time, ("clock_gettime", "clock_gettime_ns", "CLOCK_MONOTONIC"))
     else:
