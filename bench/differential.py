@@ -20,6 +20,7 @@ import pickle
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -146,6 +147,10 @@ def _in_userspace(spec: ObjectSpec, inputs: list[bytes], way: str, *, keep: bool
                     run = program.test_run(data)
                 except Fault as fault:
                     return Fate(found, str(fault))
+                except BpfwrightError:
+                    raise
+                except Exception as crash:
+                    return Fate(found, f"crash: {type(crash).__name__}: {crash}")
                 found.append((run.value, run.data, _contents(here, names) if keep else []))
     return Fate(found, "")
 
@@ -189,9 +194,10 @@ def one(spec: ObjectSpec, inputs: list[bytes], kernel: Kernel, tally: Tally) -> 
         tally.partly += 1
 
 
-def run(count: int, inputs: int, seed: int, *, quiet: bool = False, minutes: float = 0) -> Tally:
+def run(count: int, inputs: int, seed: int, *, quiet: bool = False, minutes: float = 0,
+        keep: Callable[[Tally], object] = lambda tally: None) -> Tally:
     """Until `count` programs, which the kernel and our verifier accept, were compared on every input; `minutes` end it
-    sooner. Every program has its own seed, so that a run over half of them is the half of a run."""
+    sooner, and `keep` is called with what was found so far. Every program has its own seed."""
     tally = Tally()
     strata = [stratum for stratum in population.strata() if stratum[0] in KINDS]
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -216,6 +222,8 @@ def run(count: int, inputs: int, seed: int, *, quiet: bool = False, minutes: flo
                 (tally.refused if "verifier" in str(error) else tally.unsupported)[str(error)[:100]] += 1
                 continue
             tally.strata[stratum] += tally.programs - before
+            if tally.faults or tally.differences:
+                keep(tally)
             if not quiet and tally.programs != before and tally.programs % 200 == 0:
                 print(f"{tally.programs} programs, {len(tally.differences)} differ, {len(tally.faults)} fault",
                       file=sys.stderr)
@@ -232,9 +240,15 @@ def main() -> int:
     chosen = parser.parse_args()
     print(f"{measuring.machine()}\n")
     began = time.monotonic()
-    tally = run(chosen.count, chosen.inputs, chosen.seed, minutes=chosen.minutes)
-    if chosen.save:
-        Path(chosen.save).write_bytes(pickle.dumps((tally.differences, tally.faults)))
+    kept = 0
+
+    def keep(tally: Tally) -> None:
+        nonlocal kept
+        if chosen.save and kept != len(tally.differences) + len(tally.faults):
+            kept = len(tally.differences) + len(tally.faults)
+            Path(chosen.save).write_bytes(pickle.dumps((tally.differences, tally.faults)))
+
+    tally = run(chosen.count, chosen.inputs, chosen.seed, minutes=chosen.minutes, keep=keep)
     report(tally, chosen.inputs, time.monotonic() - began)
     return int(bool(tally.differences or tally.faults))
 

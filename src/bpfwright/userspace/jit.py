@@ -343,10 +343,10 @@ class _Function:
             self._unless(self._allowed(at, size, write=write), kind, slot, at)
             return
         first, low, span, wide = group
-        if first == slot:
+        if first not in self.covered:  # the group's first access may need no look: the frame's own bytes
             least = self.fresh()
             self.out(f"{least} = add i64 {base}, {low}")
-            self.covered[slot] = self._allowed(least, span, write=wide)
+            self.covered[first] = self._allowed(least, span, write=wide)
         self.count += 1
         look, fine = f"look{self.count}", f"fine{self.count}"
         self.out(f"br i1 {self.covered[first]}, label %{fine}, label %{look}, !prof !1")
