@@ -35,7 +35,7 @@ PROFILES = {"5.10": "linux_5_10", "6.1": "linux_6_1", "6.12": "linux_6_12", "7":
 RECORDS = Path(__file__).resolve().parents[1] / "tests" / "data" / "verdicts"
 KEPT = 1            # recorded programs of each stratum and verdict
 TYPED = ("kfuncs", "iterators")     # these need the kernel's own types, which are not recorded
-_DRAWS = 14         # draws at most, for each program that is wanted of a stratum
+_DRAWS, _HOPELESS = 40, 12     # draws of a stratum at most, for each program wanted: in all, while none is accepted
 
 
 class Said(NamedTuple):
@@ -56,7 +56,7 @@ def judge(each: int, seed: str) -> None:
     for kind, feature in population.strata():
         left = {True: (each + 1) // 2, False: (each + 1) // 2}
         for number in range(_DRAWS * each):
-            if not any(left.values()) or (number > 4 * each and left[True] == (each + 1) // 2 and not left[False]):
+            if not any(left.values()) or (number > _HOPELESS * each and left[True] == (each + 1) // 2 and not left[False]):
                 break       # both are there; or after so many none was accepted
             try:
                 accepted, sentence = referee.verdict(agreement.drawn(f"{seed} {number}", kind, feature))
@@ -124,7 +124,7 @@ def report(series: str, made: agreement.Run) -> bool:
     lacks = [" ".join(name) for name in population.strata()
              if name not in made.tallies or not made.tallies[name].accepted]
     if lacks:
-        print(f"  lacks wholly: {', '.join(lacks)}")
+        print(f"  nothing accepted: {', '.join(lacks)}")
     skewed = [f"{' '.join(name)} {100 * tally.accepted // (tally.accepted + tally.refused)} %"
               for name, tally in made.tallies.items()
               if tally.accepted and not 0.4 <= tally.accepted / (tally.accepted + tally.refused) <= 0.6]
