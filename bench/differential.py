@@ -207,7 +207,8 @@ def run(count: int, inputs: int, seed: int, *, quiet: bool = False, minutes: flo
     tally = Tally()
     strata = [stratum for stratum in population.strata() if stratum[0] in KINDS]
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    profile, strict = Profile(limit=20_000), Profile(limit=20_000, compares_addresses=False)
+    profile = Profile(limit=20_000, iterator_at_end=False)      # as the userspace machine judges
+    strict = Profile(limit=20_000, iterator_at_end=False, compares_addresses=False)
     types = Btf.open("/sys/kernel/btf/vmlinux")
     until = time.monotonic() + 60 * minutes if minutes else float("inf")
     number = 0

@@ -56,8 +56,9 @@ def judge(each: int, seed: str) -> None:
     for kind, feature in population.strata():
         left = {True: (each + 1) // 2, False: (each + 1) // 2}
         for number in range(_DRAWS * each):
-            if not any(left.values()) or (number > _HOPELESS * each and left[True] == (each + 1) // 2 and not left[False]):
-                break       # both are there; or after so many none was accepted
+            hopeless = number > _HOPELESS * each and left[True] == (each + 1) // 2 and not left[False]
+            if hopeless or not any(left.values()):
+                break
             try:
                 accepted, sentence = referee.verdict(agreement.drawn(f"{seed} {number}", kind, feature))
             except (BpfwrightError, KeyError, StopIteration):

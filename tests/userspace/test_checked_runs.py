@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import pytest
 
-from bpfwright import Userspace
+from bpfwright import Kernel, Userspace
 from bpfwright.errors import Fault
+from bpfwright.formats.btf import Btf
+from bpfwright.userspace.verifier import verify
 from tests.conformance.assembler import assemble
+from tests.conformance.by_hand import ByHand, spec_of
 
 pytestmark = pytest.mark.userspace
 
@@ -31,3 +34,17 @@ def test_a_write_to_the_frames_address_faults_where_it_is_run(engine: str) -> No
         with pytest.raises(Fault) as fault:
             program.call(2)
     assert fault.value.kind == "instruction" and fault.value.instruction == 2
+
+
+@pytest.mark.kernel
+def test_an_iterator_beyond_the_frame_is_no_reason_to_trust() -> None:
+    """Linux takes r10 + 0 for an iterator at r10 - 8, and its destruction then writes beyond the frame."""
+    vector = ByHand("beyond", (), "mov %r1, %r10\nadd %r1, -8\nmov %r2, 0\nmov %r3, 1\nKFUNC bpf_iter_num_new\n"
+                    "mov %r1, %r10\nKFUNC bpf_iter_num_destroy\nmov %r0, 0\nexit", 0)
+    types = Btf.open("/sys/kernel/btf/vmlinux")
+    assert verify(spec_of(vector), "main", kernel_btf=types).accepted       # as Linux does
+    with Userspace(engine="jit", memory_bytes=1 << 20) as machine, machine.load(spec_of(vector)) as loaded:
+        with pytest.raises(Fault, match="not its own"):
+            loaded.programs["main"].test_run(bytes(64))
+    with Kernel() as kernel, kernel.load(spec_of(vector)) as there:
+        assert there.programs["main"].fd >= 0

@@ -16,7 +16,7 @@ _NEWEST: dict[str, Any] = {
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
     "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
-    "compares_addresses": True,
+    "compares_addresses": True, "iterator_at_end": True,
 }
 # What no small program shows: rules of the kernels that were recorded.
 _UNPROBED: dict[str, dict[str, Any]] = {
