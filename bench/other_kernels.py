@@ -35,7 +35,7 @@ PROFILES = {"5.10": "linux_5_10", "6.1": "linux_6_1", "6.12": "linux_6_12", "7":
 RECORDS = Path(__file__).resolve().parents[1] / "tests" / "data" / "verdicts"
 KEPT = 1            # recorded programs of each stratum and verdict
 TYPED = ("kfuncs", "iterators")     # these need the kernel's own types, which are not recorded
-_DRAWS, _HOPELESS = 40, 12     # draws of a stratum at most, for each program wanted: in all, while none is accepted
+_DRAWS, _HOPELESS = 20, 5     # draws of a stratum at most, for each program wanted: in all, while none is accepted
 
 
 class Said(NamedTuple):

@@ -9,6 +9,7 @@ from bpfwright.formats.btf import Btf
 from bpfwright.userspace.verifier import verify
 from tests.conformance.assembler import assemble
 from tests.conformance.by_hand import ByHand, spec_of
+from tests.conformance.edges import slot
 
 pytestmark = pytest.mark.userspace
 
@@ -28,6 +29,20 @@ def test_a_group_whose_first_access_needs_no_look(engine: str) -> None:
 def test_a_write_to_the_frames_address_faults_where_it_is_run(engine: str) -> None:
     """And nowhere else: Linux takes a program with one that no path comes by."""
     code = assemble("mov %r0, 5\njeq %r1, 1, over\nmov %r10, 1\nadd %r0, 1\nover: exit")
+    with Userspace(engine=engine, memory_bytes=1 << 20) as machine:
+        program = machine.load_code(code)
+        assert program.call(1) == 5
+        with pytest.raises(Fault) as fault:
+            program.call(2)
+    assert fault.value.kind == "instruction" and fault.value.instruction == 2
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "jit"])
+@pytest.mark.parametrize("odd", [slot(0xBC, 0, 1, 32), slot(0xBF, 0, 1, 7), slot(0x37, 0, 0, 2, 3),
+                                 slot(0xDB, 10, 1, -8, 0x33)],
+                         ids=["w0 = (s32)w1", "r0 = (s7)r1", "a third division", "an atomic of nothing"])
+def test_a_field_that_names_no_operation_faults_where_it_is_run(engine: str, odd: bytes) -> None:
+    code = assemble("mov %r0, 5\njeq %r1, 1, 1\n") + odd + assemble("exit")
     with Userspace(engine=engine, memory_bytes=1 << 20) as machine:
         program = machine.load_code(code)
         assert program.call(1) == 5

@@ -8,7 +8,7 @@ from bpfwright.errors import FormatError
 from bpfwright.formats.isa.instructions import Instruction, decode
 from bpfwright.spec.objects import LineInfo
 
-__all__ = ["FUNCTIONS", "Code", "KFUNC", "code_of", "writes_frame"]
+__all__ = ["FUNCTIONS", "Code", "KFUNC", "code_of", "means_nothing"]
 
 FUNCTIONS = 1 << 32
 """Where the addresses of functions begin: above all memory, so that none is taken for data. One a slot."""
@@ -39,10 +39,15 @@ class Code(NamedTuple):
         return to
 
 
-def writes_frame(instruction: Instruction) -> bool:
-    """Whether it writes r10, the frame's address, which nothing may: it faults when it is run. Linux takes programs
-    where no path comes by it."""
-    return instruction.dst == 10 and instruction.opcode & 7 in (0, 1, 4, 7)
+def means_nothing(instruction: Instruction) -> bool:
+    """Whether it writes r10, the frame's address, which nothing may, or has a field that names no operation: it faults
+    when it is run. Linux takes programs where no path comes by it."""
+    if instruction.dst == 10 and instruction.opcode & 7 in (0, 1, 4, 7):
+        return True
+    try:
+        return not instruction.meaning
+    except FormatError:
+        return True
 
 
 def code_of(insns: bytes, starts: Mapping[str, int] | None = None, lines: tuple[LineInfo, ...] = ()) -> Code:
@@ -50,7 +55,7 @@ def code_of(insns: bytes, starts: Mapping[str, int] | None = None, lines: tuple[
     slots: list[Instruction | None] = [None] * (len(insns) // 8)
     for index, instruction in decode(insns):
         slots[index] = instruction
-        instruction.meaning  # noqa: B018  # raises for what the table does not know
+        instruction.row  # noqa: B018  # raises for what the table does not know
         if max(instruction.dst, instruction.src if instruction.opcode not in (_CALL, 0x18) else 0) > 10:
             raise FormatError(f"instruction {index} names a register that does not exist")
     if not slots:

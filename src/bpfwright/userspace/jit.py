@@ -14,7 +14,7 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec import page as P
 from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.calls import STORE_CALLS
-from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code, writes_frame
+from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code, means_nothing
 from bpfwright.userspace.jit_texts import CALL_BY_REGISTER, DRIVE, FOR_EACH, LOOP, RUNNING, WORDS
 
 __all__ = ["KINDS", "MapAt", "translate"]
@@ -373,7 +373,7 @@ class _Function:
 
     def _one(self, slot: int, i: Instruction) -> None:
         op = i.row.op
-        if writes_frame(i):
+        if means_nothing(i):
             self._fault(_NONSENSE, slot)
             self.count += 1  # what stands behind it is reached by no path, and LLVM wants a block for it
             self.lines.append(f"behind{self.count}:")

@@ -234,7 +234,8 @@ class Userspace(World, Unattached):
         from bpfwright.userspace.verifier import Profile, verify
         from bpfwright.userspace.verifier.kinds import BASE, BTF
         try:
-            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf, profile=Profile(limit=_PATIENCE, iterator_at_end=False))
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf,
+                             profile=Profile(limit=_PATIENCE, iterator_at_end=False))
         except NotSupported:
             return False, relocated if self.kernel_btf is None else frozenset()
         probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)
