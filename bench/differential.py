@@ -206,7 +206,17 @@ def run(count: int, inputs: int, seed: int, *, quiet: bool = False, minutes: flo
     sooner, and `keep` is called with what was found so far. Every program has its own seed."""
     tally = Tally()
     strata = [stratum for stratum in population.strata() if stratum[0] in KINDS]
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        _run(tally, strata, count, inputs, seed, quiet, minutes, keep)
+    finally:
+        os.sched_setaffinity(0, processors)
+    return tally
+
+
+def _run(tally: Tally, strata: list[tuple[str, str]], count: int, inputs: int, seed: int, quiet: bool, minutes: float,
+         keep: Callable[[Tally], object]) -> None:
     profile = Profile(limit=20_000, iterator_at_end=False)      # as the userspace machine judges
     strict = Profile(limit=20_000, iterator_at_end=False, compares_addresses=False)
     types = Btf.open("/sys/kernel/btf/vmlinux")
@@ -235,7 +245,6 @@ def run(count: int, inputs: int, seed: int, *, quiet: bool = False, minutes: flo
             if not quiet and tally.programs != before and tally.programs % 200 == 0:
                 print(f"{tally.programs} programs, {len(tally.differences)} differ, {len(tally.faults)} fault",
                       file=sys.stderr)
-    return tally
 
 
 def main() -> int:

@@ -1,12 +1,12 @@
 """How often our verifier's profile of a kernel says what that kernel says, for kernels that run in the lab.
 
-    sudo .venv/bin/python bench/other_kernels.py [KERNEL...] [--count N] [--seed S] [--record] [--again]
+    sudo .venv/bin/python bench/other_kernels.py [KERNEL...] [--count N] [--seed S] [--record] [--again] [--more]
 
 Random and mutated programs (bench/population.py) are judged by 5.10, 6.1, 6.12 and 7.x in QEMU, one boot a kernel; the
 guest draws them itself, by seeds of their own, until in each stratum half of the wanted number are accepted and half
-refused. What it said is kept in the lab's cache: `--again` compares anew without a boot. `--record` keeps a few of each
-stratum as test data, with the programs. A stratum of which a kernel accepts nothing is one that it lacks: it is named,
-and its refusals count.
+refused. What it said is kept in the lab's cache: `--again` compares anew without a boot, `--more` goes on where the last
+boot ran out of time. `--record` keeps a few of each stratum as test data, with the programs. A stratum of which a kernel
+accepts nothing in so many draws is named; its refusals count.
 """
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Said(NamedTuple):
     sentence: str
 
 
-def judge(each: int, seed: str) -> None:
-    """In the guest: a line with the kernel's types, then one a program."""
+def judge(each: int, seed: str, first: int) -> None:
+    """In the guest: a line with the kernel's types, then one a program, from stratum number `first` on."""
     referee = agreement.Referee()
     types = Path("/sys/kernel/btf/vmlinux").read_bytes()
     print(json.dumps({"btf": base64.b64encode(zlib.compress(types)).decode(), "cpus": os.cpu_count()}), flush=True)
-    for kind, feature in population.strata():
+    for kind, feature in population.strata()[first:]:
         left = {True: (each + 1) // 2, False: (each + 1) // 2}
         for number in range(_DRAWS * each):
             hopeless = number > _HOPELESS * each and left[True] == (each + 1) // 2 and not left[False]
@@ -68,10 +68,17 @@ def judge(each: int, seed: str) -> None:
                 print(json.dumps([kind, feature, number, accepted, sentence]), flush=True)
 
 
-def ask(series: str, each: int, seed: str, timeout_s: float) -> None:
+def ask(series: str, each: int, seed: str, timeout_s: float, *, more: bool = False) -> None:
     """Boot a kernel, and keep what it says."""
     kernel = kernels.get(series)
-    command = [sys.executable, str(Path(__file__).resolve()), "--judge", str(each), seed]
+    known: list[list[Any]] = []
+    first = 0
+    if more:
+        kept = json.loads((kept_in() / f"{series}.json").read_text())
+        last = tuple(kept["said"][-1][:2])
+        first, seed = population.strata().index((str(last[0]), str(last[1]))), kept["seed"]
+        known = [row for row in kept["said"] if tuple(row[:2]) != last]     # that one may not have been whole
+    command = [sys.executable, str(Path(__file__).resolve()), "--judge", str(each), seed, str(first)]
     lines: list[str] = []
     outcome = boot.run(kernel, command, folder=str(lab.TOP), timeout_s=timeout_s, on_line=lines.append,
                        environment={"PYTHONPATH": f"{lab.TOP}/src:{lab.TOP}"})
@@ -82,7 +89,7 @@ def ask(series: str, each: int, seed: str, timeout_s: float) -> None:
     (folder / f"{series}.btf").write_bytes(zlib.decompress(base64.b64decode(head["btf"])))
     whole = [line for line in lines[1:] if line.endswith("]")]
     (folder / f"{series}.json").write_text(json.dumps({
-        "seed": seed, "release": kernel.release, "cpus": head["cpus"], "said": [json.loads(line) for line in whole]}))
+        "seed": seed, "release": kernel.release, "cpus": head["cpus"], "said": known + [json.loads(line) for line in whole]}))
     if outcome.status:
         print(f"{series}: ended with {outcome.status} after {outcome.seconds:.0f} s; what it had said is kept\n"
               f"{outcome.stderr[-1500:]}", file=sys.stderr)
@@ -166,7 +173,7 @@ def record(series: str, programs: list[tuple[Said, ObjectSpec]]) -> None:
 
 def main() -> int:
     if sys.argv[1:2] == ["--judge"]:
-        judge(int(sys.argv[2]), sys.argv[3])
+        judge(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kernels", nargs="*", choices=[*PROFILES, []], metavar="KERNEL", help=" ".join(PROFILES))
@@ -174,6 +181,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--record", action="store_true", help="keep some as test data")
     parser.add_argument("--again", action="store_true", help="compare with what they said before")
+    parser.add_argument("--more", action="store_true", help="go on where the last boot ended")
     parser.add_argument("--timeout", type=float, default=1500, help="seconds for each kernel")
     parser.add_argument("--verbose", action="store_true", help="each stratum, and what differs")
     chosen = parser.parse_args()
@@ -183,7 +191,7 @@ def main() -> int:
     for series in chosen.kernels or PROFILES:
         began = time.monotonic()
         if not chosen.again:
-            ask(series, each, chosen.seed, chosen.timeout)
+            ask(series, each, chosen.seed, chosen.timeout, more=chosen.more)
             print(f"{series}: judged in {time.monotonic() - began:.0f} s", file=sys.stderr)
         made, programs = compare(series)
         met &= report(series, made)
