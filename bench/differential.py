@@ -137,7 +137,8 @@ def _soiled(program: Any) -> None:
 
 def _in_userspace(spec: ObjectSpec, inputs: list[bytes], way: str, *, keep: bool, moved: bool = False) -> Fate:
     engine = "interpreter" if way == "interpreter" else "jit"
-    names, found = _names(spec), []
+    names = _names(spec)
+    found: list[Outcome] = []
     with Userspace(engine=engine, checks="always" if way == "checked" else "auto", memory_bytes=_MEMORY) as machine:
         if moved:
             _elsewhere(machine)

@@ -4,9 +4,9 @@
 
 Random and mutated programs (bench/population.py) are judged by 5.10, 6.1, 6.12 and 7.x in QEMU, one boot a kernel; the
 guest draws them itself, by seeds of their own, until in each stratum half of the wanted number are accepted and half
-refused. What it said is kept in the lab's cache: `--again` compares anew without a boot, `--more` goes on where the last
-boot ran out of time. `--record` keeps a few of each stratum as test data, with the programs. A stratum of which a kernel
-accepts nothing in so many draws is named; its refusals count.
+refused. What it said is kept in the lab's cache: `--again` compares anew without a boot, `--more` goes on where the
+last boot ran out of time. `--record` keeps a few of each stratum as test data, with the programs. A stratum of which a
+kernel accepts nothing in so many draws is named; its refusals count.
 """
 from __future__ import annotations
 
@@ -73,23 +73,27 @@ def ask(series: str, each: int, seed: str, timeout_s: float, *, more: bool = Fal
     kernel = kernels.get(series)
     known: list[list[Any]] = []
     first = 0
-    if more:
+    if more and (kept_in() / f"{series}.json").exists():
         kept = json.loads((kept_in() / f"{series}.json").read_text())
         last = tuple(kept["said"][-1][:2])
         first, seed = population.strata().index((str(last[0]), str(last[1]))), kept["seed"]
         known = [row for row in kept["said"] if tuple(row[:2]) != last]     # that one may not have been whole
     command = [sys.executable, str(Path(__file__).resolve()), "--judge", str(each), seed, str(first)]
-    lines: list[str] = []
-    outcome = boot.run(kernel, command, folder=str(lab.TOP), timeout_s=timeout_s, on_line=lines.append,
-                       environment={"PYTHONPATH": f"{lab.TOP}/src:{lab.TOP}"})
+    for _ in range(lab.BOOTS):      # emulated processors fail now and then
+        lines: list[str] = []
+        outcome = boot.run(kernel, command, folder=str(lab.TOP), timeout_s=timeout_s, on_line=lines.append,
+                           environment={"PYTHONPATH": f"{lab.TOP}/src:{lab.TOP}"})
+        if lines:
+            break
     folder = kept_in()
     head = json.loads(lines[0]) if lines else {}
     if "btf" not in head:
         raise kernels.LabError(f"{series}: {outcome.console}\n{outcome.stderr}")
     (folder / f"{series}.btf").write_bytes(zlib.decompress(base64.b64decode(head["btf"])))
     whole = [line for line in lines[1:] if line.endswith("]")]
-    (folder / f"{series}.json").write_text(json.dumps({
-        "seed": seed, "release": kernel.release, "cpus": head["cpus"], "said": known + [json.loads(line) for line in whole]}))
+    said = known + [json.loads(line) for line in whole]
+    (folder / f"{series}.json").write_text(json.dumps(
+        {"seed": seed, "release": kernel.release, "cpus": head["cpus"], "said": said}))
     if outcome.status:
         print(f"{series}: ended with {outcome.status} after {outcome.seconds:.0f} s; what it had said is kept\n"
               f"{outcome.stderr[-1500:]}", file=sys.stderr)

@@ -19,7 +19,8 @@ def test_engines_and_the_kernel_agree() -> None:
 
 def test_what_is_not_a_programs_own_is_seen() -> None:
     """Outcomes count as long as they do not change when everything stands elsewhere."""
-    one, other = (1, b"", []), (2, b"", [])
+    one: differential.Outcome = (1, b"", [])
+    other: differential.Outcome = (2, b"", [])
     assert differential.own([one, one], [one, one]) == 2
     assert differential.own([one, other], [one, one]) == 1
     assert differential.own([other], [one]) == 0
