@@ -47,16 +47,21 @@ class Referee:
         self.kfuncs: dict[str, int] = {}
         self.btf_fd = door.btf_load(population.BTF)
         types = KernelTypes()
-        loader = Loader(ObjectSpec((), (), population.MAPS, btf=population.BTF), types,
-                        lambda: Relocator(population.BTF, self.vmlinux))
-        self.loaded = loader.load(frozenset(), None)
-        for name, one in self.loaded.maps.items():
-            self.fds[name] = one.fd
+        self.loaded = []
+        for one in population.MAPS:     # an old kernel lacks some of them: what uses these is not drawn
+            loader = Loader(ObjectSpec((), (), (one,), btf=population.BTF), types,
+                            lambda: Relocator(population.BTF, self.vmlinux))
+            try:
+                self.loaded.append(loader.load(frozenset(), None))
+            except BpfwrightError:
+                continue
+            self.fds[one.name] = self.loaded[-1].maps[one.name].fd
         self.tails: KernelObject | None = None
         self.log = bytearray(LOG)
 
     def _new_tails(self) -> None:
-        loader = Loader(ObjectSpec((), (), population.MAPS[10:11]), KernelTypes(),
+        tails = tuple(one for one in population.MAPS if one.name == "tails")
+        loader = Loader(ObjectSpec((), (), tails), KernelTypes(),
                         lambda: Relocator(population.BTF, self.vmlinux))
         if self.tails is not None:
             self.tails.close()
@@ -116,6 +121,13 @@ class Case(NamedTuple):
     ours: Verdict
 
 
+def drawn(seed: str, kind: str, feature: str) -> ObjectSpec:
+    """The program of one seed."""
+    random = Random(f"{seed} {kind} {feature}")
+    spec = population.generate(random, kind, feature)
+    return population.mutate(random, spec) if random.random() < 0.45 else spec
+
+
 def plain(spec: ObjectSpec) -> tuple[object, ...]:
     """A spec in a form that pickles: functions as tuples."""
     return (tuple(spec.programs[0]), [(one.name, one.insns, [tuple(each) for each in one.relocations], one.type_id)
@@ -132,9 +144,9 @@ class Tally:
 class Run:
     """One measurement: what was asked, what both said."""
 
-    def __init__(self, limit: int) -> None:
-        self.referee = Referee()
-        self.profile = Profile(cpus=os.cpu_count() or 0, limit=limit)
+    def __init__(self, profile: Profile, vmlinux: Btf) -> None:
+        self.profile = profile
+        self.vmlinux = vmlinux
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.disagreements: list[Case] = []
         self.times: list[float] = []
@@ -158,7 +170,7 @@ class Run:
         """Ask ours, and count."""
         tally = self.tallies[name]
         began = time.perf_counter()
-        ours = _ours(spec, self.profile, self.referee.vmlinux)
+        ours = _ours(spec, self.profile, self.vmlinux)
         took = time.perf_counter() - began
         self.times.append(took)
         self.walked += ours.processed
@@ -178,7 +190,8 @@ class Run:
 def run(count: int, seed: int, strata: list[tuple[str, str]], *, quiet: bool = False, limit: int = 1_000_000,
         with_compiled: bool = False) -> Run:
     """Draw `count` programs over all strata, and as many mutations of compiled programs again if asked for."""
-    made = Run(limit)
+    referee = Referee()
+    made = Run(Profile(cpus=os.cpu_count() or 0, limit=limit), referee.vmlinux)
     each = max(2, count // max(len(strata), 1))
     for position, (kind, feature) in enumerate(strata):
         random = Random(f"{seed} {kind} {feature}")
@@ -187,7 +200,7 @@ def run(count: int, seed: int, strata: list[tuple[str, str]], *, quiet: bool = F
             spec = population.generate(random, kind, feature)
             if random.random() < 0.45:
                 spec = population.mutate(random, spec)
-            return spec, *made.referee.verdict(spec)
+            return spec, *referee.verdict(spec)
 
         made.stratum((kind, feature), each, draw)
         if not quiet:
@@ -201,7 +214,7 @@ def _compiled(made: Run, count: int, seed: int) -> None:
     """Mutations of what our compiler made, by kind of program."""
     from bench.compiled import Original, originals
     kinds: dict[int, list[Original]] = {}
-    for original in originals(made.referee.vmlinux):
+    for original in originals(made.vmlinux):
         kinds.setdefault(original.spec.programs[0].type, []).append(original)
     log = bytearray(LOG)
     for kind, members in sorted(kinds.items()):

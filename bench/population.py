@@ -30,11 +30,11 @@ from bench.random_code import (
     _LOCKING,
     _PACKET,
 )
-from bench.random_pieces import PIECES
+from bench.pieces import PIECES
 from bpfwright.formats.isa.instructions import encode
 from bpfwright.spec.objects import Extern, Function, ObjectSpec, ProgramSpec
 
-__all__ = ["BTF", "FEATURES", "KINDS", "MAPS", "generate", "mutate", "strata"]
+__all__ = ["BTF", "FEATURES", "KINDS", "MAPS", "TYPES", "generate", "mutate", "spec_of", "strata"]
 
 
 def strata() -> list[tuple[str, str]]:

@@ -19,6 +19,8 @@ _CHECK = struct.Struct("<QI")
 _HEAD = len(_MAGIC) + _CHECK.size
 _WRITABLE_BY_OTHERS = 0o022
 _STICKY = 0o1000
+_OWNERS = hasattr(os, "geteuid")  # elsewhere the system keeps a user's own folders to that user
+_CAREFULLY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _TYPE, _FOLDER, _REGULAR = 0o170000, 0o040000, 0o100000
 
 
@@ -56,13 +58,20 @@ def default() -> Cache:
     for folder in homes:
         if _is_own(folder):
             return Cache(os.path.join(folder, "bpfwright"))
+    return Cache(os.path.join(_home(), ".cache", "bpfwright"))
+
+
+def _home() -> str:
+    """This user's own folder, whatever the environment says."""
+    if not _OWNERS:
+        return os.path.expanduser("~")
     import pwd
-    return Cache(os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, ".cache", "bpfwright"))
+    return pwd.getpwuid(os.geteuid()).pw_dir
 
 
 def _is_own(folder: str) -> bool:
     """Whether the nearest part of `folder` that exists belongs to the effective user."""
-    while True:
+    while _OWNERS:
         try:
             return os.stat(folder).st_uid == os.geteuid()
         except OSError:
@@ -70,6 +79,7 @@ def _is_own(folder: str) -> bool:
             if parent == folder:
                 return False
             folder = parent
+    return True
 
 
 class Cache:
@@ -95,7 +105,7 @@ class Cache:
             return None
         path = self._path(key)
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = os.open(path, os.O_RDONLY | _CAREFULLY | getattr(os, "O_NONBLOCK", 0))
         except FileNotFoundError:
             return None
         except OSError as problem:
@@ -127,14 +137,14 @@ class Cache:
         path = self._path(key)
         fresh = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
-            file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600)
             try:
                 view = memoryview(_MAGIC + _CHECK.pack(len(data), zlib.crc32(data)) + data)
                 while view:
                     view = view[os.write(file, view):]
                 os.close(file)
                 file = -1
-                os.rename(fresh, path)
+                os.replace(fresh, path)
             except BaseException:
                 if file >= 0:
                     os.close(file)
@@ -179,6 +189,8 @@ class Cache:
         return True
 
     def _refuse(self, path: str, status: os.stat_result, above: bool = False) -> None:
+        if not _OWNERS:
+            return
         owners = (os.geteuid(), 0) if above else (os.geteuid(),)
         if status.st_uid not in owners:
             raise CacheError(f"{path} belongs to another user (uid {status.st_uid}), and the cache holds code",

@@ -1,14 +1,29 @@
-"""The host's two dangers behind one function each: clocks and processes."""
+"""The host's dangers behind one function each: clocks and processes; and what the host is."""
 from __future__ import annotations
 
+import os
+import sys
 import time
 
-__all__ = ["Process", "now_ns", "output_of", "sleep_s"]
+__all__ = ["Process", "native_code_runs", "now_ns", "output_of", "processor", "sleep_s"]
 
 
 def now_ns() -> int:
     """Nanoseconds of the clock that bpf_ktime_get_ns reads (CLOCK_MONOTONIC)."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) if hasattr(time, "clock_gettime_ns") else time.monotonic_ns()
+
+
+def processor() -> str:
+    """What uname calls it: `x86_64`, `aarch64`."""
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform
+    return {"AMD64": "x86_64", "ARM64": "aarch64"}.get(platform.machine(), platform.machine())
+
+
+def native_code_runs() -> bool:
+    """Whether our native code runs in this process: x86-64 code that follows the System V ABI."""
+    return sys.platform != "win32" and processor() == "x86_64"
 
 
 def sleep_s(seconds: float) -> None:

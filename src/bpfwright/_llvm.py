@@ -7,6 +7,7 @@ import struct
 import sys
 from _thread import allocate_lock
 
+from bpfwright._typing import Any
 from bpfwright.errors import CompilerCrash, NotSupported
 
 __all__ = ["compile_bpf", "compile_native", "start", "stop", "version"]
@@ -19,7 +20,7 @@ _KEPT_DIAGNOSTICS = 64 << 10
 class _Worker:
     """The running process and our ends of its pipes."""
 
-    __slots__ = ("code", "notes", "pid", "requests", "results")
+    __slots__ = ("child", "code", "notes", "pid", "requests", "results")
 
     def __init__(self, *, careful: bool = False) -> None:
         here = os.path.dirname(__file__)
@@ -34,9 +35,15 @@ class _Worker:
             opened += os.pipe()
             opened += os.pipe()
             self.notes, child_in, self.requests, self.results, child_out = opened
-            self.pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=[
-                (os.POSIX_SPAWN_DUP2, child_in, 0), (os.POSIX_SPAWN_DUP2, child_out, 1),
-                (os.POSIX_SPAWN_DUP2, self.notes, 2)])
+            self.child: Any = None
+            if hasattr(os, "posix_spawn"):
+                self.pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=[
+                    (os.POSIX_SPAWN_DUP2, child_in, 0), (os.POSIX_SPAWN_DUP2, child_out, 1),
+                    (os.POSIX_SPAWN_DUP2, self.notes, 2)])
+            else:
+                import subprocess  # 12 ms
+                self.child = subprocess.Popen(command, stdin=child_in, stdout=child_out, stderr=self.notes)
+                self.pid = self.child.pid
         except OSError as problem:
             for fd in opened:
                 os.close(fd)
@@ -45,6 +52,8 @@ class _Worker:
         os.close(child_out)
 
     def alive(self) -> bool:
+        if self.child is not None:
+            return self.child.poll() is None
         try:
             return os.waitpid(self.pid, os.WNOHANG) == (0, 0)
         except ChildProcessError:  # someone else's os.wait() took the status: it is gone
@@ -77,7 +86,8 @@ class _Worker:
         """Its exit status, a signal's number below zero; waits for it."""
         if self.pid:
             try:
-                self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                self.code = (os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) if self.child is None
+                             else self.child.wait())
             except ChildProcessError:
                 self.code = 0
             self.pid = 0
@@ -91,7 +101,8 @@ class _Worker:
         """How it ended, and what it printed."""
         code = self.ended()
         ended = f"killed by signal {-code}" if code < 0 else f"exit {code}"
-        said = os.pread(self.notes, _KEPT_DIAGNOSTICS, 0).decode("utf-8", "replace").strip("\0\n ")
+        os.lseek(self.notes, 0, os.SEEK_SET)  # the worker is over, whose offset this was
+        said = os.read(self.notes, _KEPT_DIAGNOSTICS).decode("utf-8", "replace").strip("\0\n ")
         return f"{said}\n({ended})" if said else f"({ended})"
 
     def forget(self) -> None:
@@ -105,6 +116,10 @@ class _Worker:
         self.forget()
         if self.pid:
             try:
+                if self.child is not None:
+                    self.child.kill()
+                    self.child.wait()
+                    return
                 os.kill(self.pid, 9)
                 os.waitpid(self.pid, 0)
             except (ProcessLookupError, ChildProcessError):

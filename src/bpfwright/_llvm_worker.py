@@ -94,7 +94,10 @@ class Compiler:
                 else:
                     llvm.initialize_native_target()
                     llvm.initialize_native_asmprinter()
-            triple = "bpfel" if target == b"b" else llvm.get_default_triple()
+            # Native code is ELF everywhere: our own loader places it.
+            host = llvm.get_default_triple()
+            native = host if "linux" in host else f"{host.split('-')[0]}-unknown-linux-gnu"
+            triple = "bpfel" if target == b"b" else native
             if cpu == "host":
                 cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
             known = llvm.Target.from_triple(triple).create_target_machine(
@@ -124,7 +127,7 @@ class Compiler:
 def serve(source: int, sink: int) -> None:
     """Answer requests until the pipe ends, which it does when the parent dies."""
     compiler = Compiler()
-    if not select([source], [], [], 0)[0]:
+    if sys.platform != "win32" and not select([source], [], [], 0)[0]:  # there it looks at sockets only
         compiler.compile(b"b", 2, "v3", "", WARM_UP)
     while True:
         head = read_exactly(source, LENGTH.size)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-import sys
 
+from bpfwright._host import native_code_runs
 from bpfwright._typing import Any, Callable, NamedTuple, Self
 from bpfwright.errors import ElfError, KernelError, NotSupported, UsageError
 
@@ -183,8 +183,9 @@ def load_native(elf: bytes, symbols: dict[str, int] | None = None) -> NativeCode
     Text becomes readable and executable, constants read-only, data writable; never writable and executable at once.
     """
     parsed = _Object(elf)
-    if parsed.machine != _X86_64 or sys.platform != "linux":
-        raise NotSupported("native code runs on x86-64 Linux only, so far", cure="Use the interpreter here.")
+    if parsed.machine != _X86_64 or not native_code_runs():
+        raise NotSupported("native code does not run on this system: it is made for x86-64 and not for Windows",
+                           cure="Use the interpreter here.")
     outside = {name: (symbols or {}).get(name) or _library_symbol(name)
                for name, _, section, _ in parsed.symbols if section == _UNDEFINED and name}
     places, ranges, stubs_at, total = _place(parsed, len(outside))

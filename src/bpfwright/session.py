@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from _weakref import ref
 from types import TracebackType
 
 from bpfwright import _cache, _llvm
 from bpfwright._host import now_ns, sleep_s
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Self, TypeVar, overload
-from bpfwright.errors import SessionError, UsageError
+from bpfwright.errors import NotSupported, SessionError, UsageError
 from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine
 from bpfwright.spec.map import Binding, MapDeclaration
 from bpfwright.spec.program import BoundProgram, Program, Result
@@ -346,6 +347,9 @@ def prepare(programs: Iterable[Program[Any, Any, Any]], machine: Machine) -> Non
 
 
 def _kernel() -> Machine:
+    if sys.platform != "linux":
+        raise NotSupported(f"there is no Linux kernel here to load programs into ({sys.platform})",
+                           cure="Load them into the userspace machine: load(..., machine=Userspace()).")
     from bpfwright.kernel import Kernel
     return Kernel()
 

@@ -50,6 +50,10 @@ BAD = {
         201, 8, "fp-56", 0, 0, first="mov %r1, %r10\nadd %r1, -32"),
     "output of nothing": "MAP %r1, ring\nlddw %r2, 0x40000000\nmov %r3, 16\nmov %r4, 0\ncall 130",
     "output of too much": "MAP %r1, ring\nmov %r2, %r10\nadd %r2, -16\nmov %r3, 64\nmov %r4, 0\ncall 130",
+    "more of a name than there is memory": call(16, 1 << 40, first="mov %r1, 0"),
+    "a name of more than 32 bits": call(16, (1 << 40) + 8, first="mov %r1, %r10\nadd %r1, -16"),
+    "a sum of nothing": call(28, 64, 0, 0, 0, first="mov %r1, 0"),
+    "a sum of nothing, and much of it": call(28, 0, 0, 0x40000000, 0, first="mov %r1, 0"),
     "text of nothing": call(6, 8, 0, first="lddw %r1, 0x40000000"),
 }
 
@@ -70,6 +74,19 @@ def test_wild_arguments_break_nothing(machine: Any, number: int, values: list[in
         pass
     good = run(machine, program(kind, call(8, first=""), value="1", maps=MAPS), FOUR, b"")
     assert good.data == FOUR and good.out == bytes(64)
+
+
+@pytest.mark.parametrize("wild", [(1 << 64) - 1, 1 << 47, 1 << 31, 1 << 21], ids=hex)
+@pytest.mark.parametrize("kind", [XDP, TC])
+def test_no_helper_follows_a_wild_address(kind: int, wild: int) -> None:
+    """Each of them with it in all five registers. The interpreter: it raises where native code would read on."""
+    body = "\n".join(f"lddw %r{register}, {wild}" for register in range(1, 6))
+    with Userspace(engine="interpreter", memory_bytes=1 << 21, checks="always") as machine:
+        for number in EVERY:
+            try:
+                run(machine, program(kind, f"{body}\ncall {number}", value="1", maps=MAPS), FOUR, b"")
+            except (Fault, NotSupported):
+                pass
 
 
 def test_every_pointer_of_a_helper_is_guarded() -> None:

@@ -158,6 +158,8 @@ def test_packets_from_their_network_header(kind: int, name: str) -> None:
 
 TEXT = int.from_bytes(b" -123abc", "little")
 PLAIN_CASES = {
+    "pids in a namespace that no file is": words(7, 9) + "\n" + call(120, 0, "fp-56", 8, first="mov %r1, 0"),
+    "pids in a namespace of no device": words(7, 9) + "\n" + call(120, 5, "fp-56", 8, first="lddw %r1, 0x100000000"),
     "probe_read of user space": words(0, 5) + "\n" + call(113, "fp-48", 8, 0x7F0000000000, first=""),
     "probe_read of the kernel": words(0, 5) + "\n" + call(113, "fp-48", 8, 0xFFFFFFFF00000010, first=""),
     "probe_read_user": words(0, 5) + "\n" + call(112, "fp-48", 8, 0x10, first=""),

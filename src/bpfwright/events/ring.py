@@ -5,9 +5,9 @@ writing a header, and clears the header's busy bit when the record is committed.
 """
 from __future__ import annotations
 
-import os
 from _thread import allocate_lock
 
+from bpfwright._host import processor
 from bpfwright._native import memory_at
 from bpfwright._typing import Any, Iterator, Protocol
 from bpfwright.errors import SessionError
@@ -17,7 +17,7 @@ __all__ = ["Ring", "RingReader", "Rows", "fence"]
 BUSY, DISCARD = 1 << 31, 1 << 30
 HEADER = 8
 _LENGTH = DISCARD - 1
-_ORDERED = os.uname().machine in ("x86_64", "i686", "s390x")
+_ORDERED = processor() in ("x86_64", "i686", "s390x")
 _ENOUGH_FOR_NATIVE = 8192
 _STEP_BYTES = 256 << 10
 

@@ -1,8 +1,7 @@
 """struct pt_regs as BPF programs see it: byte offsets by architecture (arch/*/include/uapi/asm/ptrace.h)."""
 from __future__ import annotations
 
-import os
-
+from bpfwright._host import processor
 from bpfwright._typing import NamedTuple
 from bpfwright.errors import NotSupported
 
@@ -26,7 +25,7 @@ _TABLE = {
 
 def of_this_machine(machine: str = "") -> Registers:
     """The table of an architecture (this machine's by default). NotSupported for others."""
-    name = machine or os.uname().machine
+    name = machine or processor()
     found = _TABLE.get(name)
     if found is None:
         raise NotSupported(f"the registers of {name} are not known here", why=f"known are {', '.join(_TABLE)}")

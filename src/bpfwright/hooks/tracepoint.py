@@ -473,8 +473,8 @@ def _wildcards(machine: Any, patterns: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _machine() -> str:
-    import os
-    return os.uname().machine
+    from bpfwright._host import processor
+    return processor()
 
 
 HOOK = _Hook()

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from bpfwright._host import processor
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Concatenate
 from bpfwright.errors import TargetError, UsageError
 from bpfwright.formats.elf.image import symbol_offset
@@ -38,7 +39,7 @@ def find_library(name: str) -> str:
         if not os.path.exists(name):
             raise TargetError(f"there is no file {name}")
         return name
-    triplet = f"{os.uname().machine}-linux-gnu"
+    triplet = f"{processor()}-linux-gnu"
     places = [f"{folder}/{triplet}" for folder in _FOLDERS[:2]] + list(_FOLDERS)
     places += os.environ.get("LD_LIBRARY_PATH", "").split(":") + os.environ.get("PATH", "").split(":")
     for folder in places:

@@ -5,7 +5,7 @@ from struct import Struct, pack
 
 from bpfwright._abi import bpf as B
 from bpfwright._typing import NamedTuple
-from bpfwright.errors import RelocationError
+from bpfwright.errors import FormatError, RelocationError
 from bpfwright.spec.objects import Function, LineInfo
 
 __all__ = ["POISON_CALL", "UNTYPED_MAPS", "Linked", "Reference", "bare_name", "link"]
@@ -61,6 +61,9 @@ def link(entry: str, functions: dict[str, Function], resolved: dict[str, bytes],
     starts: dict[str, int] = {}
     insns = bytearray()
     for name in order:
+        if len(resolved[name]) % 8 or not resolved[name]:
+            raise FormatError(f"function {name!r} is not a whole number of instructions",
+                              why=f"it has {len(resolved[name])} bytes")
         starts[name] = len(insns) // 8
         insns += resolved[name]
     for name in order:

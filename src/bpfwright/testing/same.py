@@ -1,9 +1,8 @@
 """One program, everywhere: interpreter, native code and kernel must do the same, or the first difference is shown."""
 from __future__ import annotations
 
-import os
-import sys
 
+from bpfwright._host import native_code_runs
 from bpfwright._typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Self, Sequence
 from bpfwright.errors import Fault, UsageError
 from bpfwright.session import Session
@@ -266,8 +265,7 @@ def assert_same_everywhere(program: Program[Any, Any, Any], *inputs: Any,
 
 def _here() -> list[str]:
     """The machines besides the interpreter that this system has."""
-    native = sys.platform == "linux" and os.uname().machine == "x86_64"
-    return ["jit"] * native + ["kernel"] * may_load()
+    return ["jit"] * native_code_runs() + ["kernel"] * may_load()
 
 
 def _machine(name: str, seed: int) -> Machine:

@@ -8,7 +8,7 @@ from bpfwright.errors import FormatError
 from bpfwright.formats.isa.instructions import Instruction, decode
 from bpfwright.spec.objects import LineInfo
 
-__all__ = ["FUNCTIONS", "Code", "KFUNC", "code_of"]
+__all__ = ["FUNCTIONS", "Code", "KFUNC", "code_of", "means_nothing"]
 
 FUNCTIONS = 1 << 32
 """Where the addresses of functions begin: above all memory, so that none is taken for data. One a slot."""
@@ -39,12 +39,23 @@ class Code(NamedTuple):
         return to
 
 
+def means_nothing(instruction: Instruction) -> bool:
+    """Whether it writes r10, the frame's address, which nothing may, or has a field that names no operation: it faults
+    when it is run. Linux takes programs where no path comes by it."""
+    if instruction.dst == 10 and instruction.opcode & 7 in (0, 1, 4, 7):
+        return True
+    try:
+        return not instruction.meaning
+    except FormatError:
+        return True
+
+
 def code_of(insns: bytes, starts: Mapping[str, int] | None = None, lines: tuple[LineInfo, ...] = ()) -> Code:
     """Decode and check: every opcode known, every jump inside, every path ended. Raises FormatError."""
     slots: list[Instruction | None] = [None] * (len(insns) // 8)
     for index, instruction in decode(insns):
         slots[index] = instruction
-        instruction.meaning  # noqa: B018  # raises for what the table does not know
+        instruction.row  # noqa: B018  # raises for what the table does not know
         if max(instruction.dst, instruction.src if instruction.opcode not in (_CALL, 0x18) else 0) > 10:
             raise FormatError(f"instruction {index} names a register that does not exist")
     if not slots:
@@ -65,8 +76,6 @@ def code_of(insns: bytes, starts: Mapping[str, int] | None = None, lines: tuple[
             begins.add(to)
         elif kind in (5, 6) and each.opcode not in (_EXIT, _CALLX):
             code.target(index)
-        if each.dst == 10 and (kind in (4, 7) or kind in (0, 1)):
-            raise FormatError(f"instruction {index} writes r10, the frame's address, which is read-only")
     last = max(index for index, each in enumerate(slots) if each is not None)
     final = slots[last]
     assert final is not None

@@ -8,7 +8,7 @@ from bpfwright.maps.stores import _guards
 
 __all__ = ["Guard", "guarded", "guards_of"]
 
-_SEES_CONTEXT = ("packets:", "xdp:", "dynptrs:", "reading:function")
+_SEES_CONTEXT = ("packets:", "checksums:", "xdp:", "dynptrs:", "reading:function")
 _ALSO = frozenset((13, 25, 163))  # calls answered elsewhere that read their context
 _PLAIN = {"m": "map", "k": "key", "v": "value", "V": "room", "rec": "record", "dyn": "dynptr"}
 _KERNEL = {
@@ -69,7 +69,8 @@ def _plan(number: int) -> list[Guard]:
             found.append(Guard(f"guard_{_PLAIN[what]}", (map_at, register), 0, null,
                                "write" if what == "V" else "read"))
         elif what in ("r", "w", "W"):
-            found.append(Guard("guard_read" if what == "r" else "guard_write", (register, register + 1), 0, null,
+            # Null may stand there with a size of 0, which these guards let pass.
+            found.append(Guard("guard_read" if what == "r" else "guard_write", (register, register + 1), 0, False,
                                "read" if what == "r" else "write"))
         elif what[:1] in "frlw" and what[1:].isdigit():
             write = what[0] in "lw"

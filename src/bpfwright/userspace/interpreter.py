@@ -9,7 +9,7 @@ from bpfwright.errors import Fault
 from bpfwright.formats.isa.instructions import Instruction
 from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS, signed, swap
 from bpfwright.userspace.arena import FRAME, STACK_SIZE, Arena
-from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
+from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code, means_nothing
 from bpfwright.userspace.counting import Counts, is_branch
 
 __all__ = ["END", "Interpreter"]
@@ -148,7 +148,7 @@ class Interpreter:
 
     def _made(self, slot: int) -> Step:
         instruction = self.code.slots[slot]
-        if instruction is None:
+        if instruction is None or means_nothing(instruction):
             raise Fault("instruction", slot)
         made: Step = getattr(self, "_" + _FAMILIES[instruction.row.op])(slot, instruction)
         self._steps[slot] = made

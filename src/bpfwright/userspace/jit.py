@@ -14,8 +14,8 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec import page as P
 from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.calls import STORE_CALLS
-from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code
-from bpfwright.userspace.jit_texts import CALL_BY_REGISTER, DRIVE, FOR_EACH, RUNNING, WORDS
+from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code, means_nothing
+from bpfwright.userspace.jit_texts import CALL_BY_REGISTER, DRIVE, FOR_EACH, LOOP, RUNNING, WORDS
 
 __all__ = ["KINDS", "MapAt", "translate"]
 
@@ -65,14 +65,19 @@ class _Module:
         self.total = 0
         self.by_register = False
         self.walks = False
+        self.loops = False
 
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.code.starts]
         if self.walks:
             for operation in ("each", "key_of", "value_of"):
                 self.dispatch(operation, 2)
-        parts = [WORDS, *functions, self._indirect(), RUNNING, CALL_BY_REGISTER if self.by_register else "",
-                 FOR_EACH if self.walks else ""]
+        parts = [WORDS, *functions, RUNNING]
+        # Only what is called: every line is optimised anew for every program.
+        callers = [text for used, text in ((self.by_register, CALL_BY_REGISTER), (self.walks, FOR_EACH),
+                                           (self.loops, LOOP)) if used]
+        if callers:
+            parts += [self._indirect(), *callers]
         if self.stage:
             parts.append(DRIVE.format(stage=self.stage, FAULT=P.FAULT))
             self.declared |= {f"{self.stage}_lay_out": 3, f"{self.stage}_collect": 2}
@@ -338,10 +343,10 @@ class _Function:
             self._unless(self._allowed(at, size, write=write), kind, slot, at)
             return
         first, low, span, wide = group
-        if first == slot:
+        if first not in self.covered:  # the group's first access may need no look: the frame's own bytes
             least = self.fresh()
             self.out(f"{least} = add i64 {base}, {low}")
-            self.covered[slot] = self._allowed(least, span, write=wide)
+            self.covered[first] = self._allowed(least, span, write=wide)
         self.count += 1
         look, fine = f"look{self.count}", f"fine{self.count}"
         self.out(f"br i1 {self.covered[first]}, label %{fine}, label %{look}, !prof !1")
@@ -368,7 +373,11 @@ class _Function:
 
     def _one(self, slot: int, i: Instruction) -> None:
         op = i.row.op
-        if op in ARITHMETIC or op == "neg":
+        if means_nothing(i):
+            self._fault(_NONSENSE, slot)
+            self.count += 1  # what stands behind it is reached by no path, and LLVM wants a block for it
+            self.lines.append(f"behind{self.count}:")
+        elif op in ARITHMETIC or op == "neg":
             self._arithmetic(i)
         elif op in COMPARISONS:
             self._branch(slot, i)
@@ -599,6 +608,7 @@ class _Function:
             self._tail_call(slot)
             return
         if number == 181:
+            self.module.loops = True
             self.out(f"{below} = sub i64 %sp, {FRAME}")
             self.out(f"{result} = call i64 @loop({self._words(4)}, i64 {below})")
             self._answered(result, True)

@@ -5,7 +5,7 @@ from bpfwright.spec import page as P
 from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.code import FUNCTIONS
 
-__all__ = ["CALL_BY_REGISTER", "DRIVE", "FOR_EACH", "RUNNING", "WORDS"]
+__all__ = ["CALL_BY_REGISTER", "DRIVE", "FOR_EACH", "LOOP", "RUNNING", "WORDS"]
 
 CALL_BY_REGISTER = f"""
 define internal i64 @callx(i64 %to, i64 %slot, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp) {{
@@ -124,14 +124,15 @@ declare i64 @llvm.bswap.i64(i64)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"""
 
+# Only `repeat` may take the program in: there are no four copies of it to optimise.
 RUNNING = f"""
 define i64 @main(i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp) {{
-  %r = call i64 @f0(i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp)
+  %r = call i64 @f0(i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %sp) noinline
   ret i64 %r
 }}
 define i64 @enter_with(i64 %a1, i64 %a2, i64 %sp, i64 %budget) {{
   store i64 %budget, ptr @budget
-  %r = call i64 @f0(i64 %a1, i64 %a2, i64 0, i64 0, i64 0, i64 %sp)
+  %r = call i64 @f0(i64 %a1, i64 %a2, i64 0, i64 0, i64 0, i64 %sp) noinline
   ret i64 %r
 }}
 define i64 @repeat(i64 %ctx, i64 %sp, i64 %budget, i64 %times) {{
@@ -214,7 +215,9 @@ take:
   br label %done
 done:
   ret void
-}}
+}}"""
+
+LOOP = f"""
 define internal i64 @loop(i64 %n, i64 %callback, i64 %ctx, i64 %flags, i64 %sp) {{
 entry:
   %base = load ptr, ptr @arena

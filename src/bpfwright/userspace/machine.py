@@ -4,6 +4,7 @@ from __future__ import annotations
 from importlib import import_module
 from struct import pack_into, unpack_from
 
+from bpfwright._host import native_code_runs
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping, Self
 from bpfwright.errors import Fault, NotSupported, SessionError, UsageError
 from bpfwright.formats.btf.reader import Btf
@@ -81,7 +82,8 @@ class Userspace(World, Unattached):
             raise UsageError(f"a machine has 1 to 256 CPUs, not {cpus}")
         self.arena = Arena(cpus, memory_bytes)
         self.budget = budget
-        self.engine = engine
+        # `auto` is the interpreter where native code does not run.
+        self.engine = "interpreter" if engine == "auto" and not native_code_runs() else engine
         self.checks = checks
         self.counts = counts or measuring() is not None
         self.kept = Report()
@@ -233,7 +235,8 @@ class Userspace(World, Unattached):
         from bpfwright.userspace.verifier import Profile, verify
         from bpfwright.userspace.verifier.kinds import BASE, BTF
         try:
-            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf, profile=Profile(limit=_PATIENCE))
+            verdict = verify(spec, program.name, kernel_btf=self.kernel_btf,
+                             profile=Profile(limit=_PATIENCE, iterator_at_end=False))
         except NotSupported:
             return False, relocated if self.kernel_btf is None else frozenset()
         probes = frozenset(slot for slot, kind in verdict.aux.items() if kind & BASE == BTF)

@@ -1,10 +1,13 @@
 """Verdicts for kernels that do not run here, beside what those kernels said: logs recorded in the lab."""
 from __future__ import annotations
 
+import json
+import lzma
 from pathlib import Path
 
 import pytest
 
+from bench import other_kernels
 from bpfwright import objfile
 from bpfwright.kernel.verifier_log import parse
 from bpfwright.userspace.verifier import Profile, verify
@@ -39,6 +42,30 @@ def test_rejections(kernel: str, objects: dict[str, bytes]) -> None:
             assert verdict.reason == classify(said), (kernel, log.stem, said, verdict.message)
         compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("path", sorted((RECORDS.parent / "verdicts").glob("*.json.xz")), ids=lambda path: path.name)
+def test_random_programs(path: Path) -> None:
+    """A few of each stratum, as that kernel judged them: bench/other_kernels.py --record."""
+    profile = Profile(PROFILES[path.name.removesuffix(".json.xz")], cpus=2, limit=100_000)
+    accepted = refused = right_accepts = right_refusals = same = 0
+    wrong = []
+    for said, spec in map(other_kernels.from_json, json.loads(lzma.decompress(path.read_bytes()))):
+        verdict = verify(spec, "main", profile=profile)
+        accepted, refused = accepted + said.accepted, refused + (not said.accepted)
+        right_accepts += said.accepted and verdict.accepted
+        right_refusals += not said.accepted and not verdict.accepted
+        same += not said.accepted and not verdict.accepted and verdict.reason == classify(said.sentence)
+        if verdict.accepted != said.accepted:
+            wrong.append((said, verdict.message))
+    assert accepted > 80 and refused > 80
+    assert right_accepts >= 0.95 * accepted, wrong
+    assert right_refusals >= 0.99 * refused, wrong
+    assert same >= 0.85 * right_refusals, wrong
+
+
+def test_every_kernel_of_the_lab_is_recorded() -> None:
+    assert {path.name.removesuffix(".json.xz") for path in (RECORDS.parent / "verdicts").iterdir()} == set(PROFILES)
 
 
 @pytest.mark.parametrize("name", [*PROFILES.values(), "linux_6_18"])

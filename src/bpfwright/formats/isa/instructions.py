@@ -43,9 +43,13 @@ class Instruction(NamedTuple):
     def meaning(self) -> str:
         """The operation with what hides in other fields: `sdiv`, `smod`, `movsx`, and for atomics `atomic_NAME`."""
         op = self.row.op
-        if op in ("div", "mod") and self.offset == 1:
+        if op in ("div", "mod") and self.offset:
+            if self.offset != 1:
+                raise FormatError(f"unknown division {self.offset}")
             return "s" + op
         if op == "mov" and self.offset:
+            if self.row.operand == "k" or self.offset not in (8, 16, 32) or self.offset >= self.row.width:
+                raise FormatError(f"unknown extension of a sign, {self.offset}")
             return "movsx"
         if op == "atomic":
             if self.imm not in ATOMICS:

@@ -45,8 +45,9 @@ def set_retval(value: u64) -> i64:
 
 
 def namespace_pids(device: u64, inode: u64, out: u64, size: u64) -> i64:
-    """Every namespace is the first one here."""
-    if size & _HALF != 8:
+    """Every namespace is the first one here; but no file has the inode 0, nor a device of more than 32 bits."""
+    if size & _HALF != 8 or inode == 0 or device > _HALF:
+        fill(out, 0, size & _HALF)
         return -22
     store64(out, load64(PID_TGID))
     return 0

@@ -24,13 +24,21 @@ _IP, _IPV6, _VLAN, _STACKED = 0x0008, 0xDD86, 0x0081, 0xA888  # EtherTypes, in n
 _IP_SIZE, _IPV6_SIZE, _LONGEST = 20, 40, 65550
 _HALF = 0xFFFFFFFF
 _FLOW_DISSECTOR = 22  # bpf_prog_type
+_FROM_NETWORK, _FROM_MAC = 0xFFF00000, 0xFFE00000  # 32-bit words of negative offsets
 
 
 def packet_load(ctx: u64, offset: u64, size: u64) -> i64:
-    """Up to four bytes of the packet as a number in network order, for classic BPF's loads; -1 behind its end."""
-    data = load32(ctx + DATA)
-    at = (data + offset) & _HALF
-    if at < data or at + size > load32(ctx + DATA_END):
+    """Up to four bytes of the packet as a number in network order, for classic BPF's loads; -1 where there are none.
+
+    Offsets below zero count from the network or the MAC header (SKF_NET_OFF, SKF_LL_OFF of linux/filter.h).
+    """
+    distance: u64 = offset & _HALF
+    at: u64 = load32(ctx + DATA) + distance
+    if distance >= _FROM_NETWORK:
+        at = load32(ctx + NETWORK) + distance - _FROM_NETWORK
+    elif distance >= _FROM_MAC:
+        at = load32(ctx + MAC) + distance - _FROM_MAC
+    if at < load32(ctx + BUFFER) or at + size > load32(ctx + DATA_END):
         return -1
     value: u64 = 0
     for index in range(size):

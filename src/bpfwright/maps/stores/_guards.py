@@ -31,15 +31,15 @@ def guard_map(m: u64) -> u64:
 
 
 def guard_read(at: u64, size: u64) -> u64:
-    if readable(at, size & 0xFFFFFFFF):
+    """Memory to read; of no bytes, null too."""
+    if readable(at, size):
         return 1
     return 0
 
 
 def guard_write(at: u64, size: u64) -> u64:
     """Memory to write: the lower half of the machine's is."""
-    count = size & 0xFFFFFFFF
-    if at >= load64(SHADOW) >> 1 or not readable(at, count):
+    if at >= load64(SHADOW) >> 1 or not readable(at, size):
         return 0
     return 1
 

@@ -297,7 +297,7 @@ class Call:
         self._unmoved(number, reg)
 
     def _unmoved(self, number: int, reg: Reg) -> None:
-        if reg.off or reg.mask or reg.value:
+        if (reg.off or reg.mask or reg.value) and self.w.profile.release_unmoved:
             raise Rejected(R.REFERENCE if "release" in self.prototype.flags else R.TYPE,
                            f"r{number} has an offset: the pointer must be as it was given", "", (number,))
 

@@ -86,11 +86,26 @@ def successors(insns: list[Insn], index: int) -> tuple[int, ...]:
     return (index + 1, target)
 
 
+def _reserved_fields(insns: list[Insn], profile: Profile) -> None:
+    """Loads, and what old kernels know as atomic, are looked at wherever they stand (resolve_pseudo_ldimm64)."""
+    wide = False
+    for index, insn in enumerate(insns):
+        if wide:
+            wide = False
+            continue
+        wide = insn.code == 0x18
+        kind = insn.code & 7
+        if (kind == 1 and (insn.imm or (insn.code & 0xE0 == 0x80 and not profile.v4))) or (
+                kind == 3 and insn.imm and not profile.atomics):
+            raise Rejected(R.STRUCTURE, f"instruction {index} has a field set that means nothing there")
+
+
 def check(program: Program, profile: Profile) -> Flow:
     """Walk the graph; Rejected for unreachable code and jumps into the middle."""
     flow = Flow()
     insns = program.insns
     size = len(insns)
+    _reserved_fields(insns, profile)
     reached = [False] * size
     waiting = [0]
     reached[0] = True

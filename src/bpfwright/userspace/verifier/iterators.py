@@ -28,15 +28,15 @@ def of_call(w: Walk, index: int, state: State) -> Reg | None:
     return slot.reg if slot is not None and slot.kinds[7] == K.S_ITER else None
 
 
-def _place(number: int, reg: Reg, count: int) -> int:
+def _place(w: Walk, number: int, reg: Reg, count: int) -> int:
     if reg.type != K.STACK:
         raise Rejected(R.ITERATOR, f"r{number} is a {K.name(reg.type)}, not an iterator", "an iterator on the stack",
                        (number,))
     if reg.mask:
         raise Rejected(R.ITERATOR, "an iterator stands at a constant offset", "", (number,))
     offset = reg.off + s64(reg.value)
-    if not offset and count == 1:
-        return 0            # the kernel rounds towards zero: the frame's end is its first slot
+    if not offset and count == 1 and w.profile.iterator_at_end:
+        return 0            # the kernel rounds towards zero: the frame's end is its first slot, and is overwritten
     if offset % 8 or not -512 <= offset <= -8 * count:
         raise Rejected(R.ITERATOR, f"r{number} cannot hold an iterator: it takes {8 * count} aligned bytes of stack",
                        "", (number,))
@@ -46,7 +46,7 @@ def _place(number: int, reg: Reg, count: int) -> int:
 def new(w: Walk, reg: Reg, kind: str, count: int, reference: int) -> None:
     """Mark the slots: the first one (lowest address) holds the state."""
     from bpfwright.userspace.verifier import stack
-    at = _place(1, reg, count)
+    at = _place(w, 1, reg, count)
     frame = w.state.frames[reg.frame]
     stack.grow(w, frame, -(reg.off + s64(reg.value)))
     for index in range(count):
@@ -63,7 +63,7 @@ def new(w: Walk, reg: Reg, kind: str, count: int, reference: int) -> None:
 
 def slots(w: Walk, reg: Reg, kind: str, count: int) -> tuple[int, Reg]:
     """The first slot of an iterator that was made, and its state."""
-    at = _place(1, reg, count)
+    at = _place(w, 1, reg, count)
     w.stack_use.read(w, reg.frame, sum(1 << at - index for index in range(count)))
     stack = w.state.frames[reg.frame].stack
     for index in range(count):

@@ -91,6 +91,9 @@ def _conditional(w: Walk, insn: Insn) -> int:
             raise _reserved()
         src = insn.number
     taken = _taken(dst, src, op, narrow, w.profile.tnum_overlap)
+    if not w.profile.compares_addresses and taken < 0 and _by_address(dst, src, op, narrow):
+        raise Rejected(R.TYPE, f"the outcome of this comparison depends on where r{insn.dst} points",
+                       "a comparison of numbers", (insn.dst,))
     if taken >= 0:
         if dst.type == SCALAR:
             w.precise(insn.dst)
@@ -301,6 +304,15 @@ def _taken_packets(a: Reg, b: Reg, op: str) -> int:
 
 
 # Pointers
+
+def _by_address(a: Reg, b: Reg, op: str, narrow: bool) -> bool:
+    """Whether addresses themselves decide: more than null or not, the same or not, before a packet's end or not."""
+    if a.type == SCALAR and b.type == SCALAR:
+        return False
+    if a.type in _PACKETS and b.type in _PACKETS:
+        return narrow
+    return narrow or op not in ("eq", "ne")
+
 
 def _pointers(w: Walk, insn: Insn, op: str, dst: Reg, src: Reg, other: State) -> None:
     """What a comparison that involves a pointer teaches."""

@@ -16,11 +16,12 @@ _NEWEST: dict[str, Any] = {
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
     "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
+    "compares_addresses": True, "iterator_at_end": True, "release_unmoved": True,
 }
 # What no small program shows: rules of the kernels that were recorded.
 _UNPROBED: dict[str, dict[str, Any]] = {
     "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False,
-                   "forks_masks": False},
+                   "forks_masks": False, "release_unmoved": False},
     "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False},
     "linux_7_3": {"tracing_timers": True},
     "linux_6_12": {"new_multiply": False, "forks_masks": False},
