@@ -28,6 +28,7 @@ _LOOP, _FOR_EACH, _LOCK, _UNLOCK, _XCHG = 181, 164, 93, 94, 194
 _SIZES = {"bpf_iter_num_next": lambda r: 4, "bpf_dynptr_slice": lambda r: r[4], "bpf_dynptr_slice_rdwr": lambda r: r[4]}
 _OBJECTS = frozenset(("bpf_task_from_pid", "bpf_task_from_vpid", "bpf_cpumask_create"))
 _TAKING = frozenset(("bpf_task_release", "bpf_task_acquire", "bpf_cpumask_release", "bpf_cgroup_release"))
+_NEAR_NULL = 0x1000  # where no memory is, on any machine
 _LONG = 1 << 29  # BPF_MAX_VAR_SIZ: no helper takes more
 
 
@@ -75,6 +76,7 @@ class Strict:
         self.spills: dict[int, tuple[Region, int]] = {}
         self.dead: set[int] = set()
         self.moment = 0
+        self.left = self.program.machine.budget
         self.pending: Callable[[list[int]], None] | None = None
         self.callback: Callable[[list[int]], list[Region | None]] | None = None
         self.outer: list[tuple[list[Region | None], int, list[tuple[list[Region | None], int]], Any, Any]] = []
@@ -82,6 +84,9 @@ class Strict:
 
     def step(self, at: int, r: list[int]) -> None:
         """Judge the instruction that comes next."""
+        self.left -= 1
+        if self.left < 0:  # callbacks are counted too
+            raise self._fault("budget", at, 0, "it was given so many instructions and went on")
         if self.pending is not None:
             if self.program.interpreter.nested > len(self.outer):
                 self._enter_callback(r)
@@ -102,7 +107,7 @@ class Strict:
         if instruction is None or instruction.row.op not in ("ldx", "ldxs", "st", "stx", "atomic"):
             return False
         base = self.before[instruction.src if instruction.row.op in ("ldx", "ldxs") else instruction.dst]
-        return base is not None and base.kind != "kernel"
+        return fault.address < _NEAR_NULL if base is None else base.kind != "kernel"
 
     def _fault(self, kind: str, at: int, address: int, why: str) -> Fault:
         self.said = Fault(kind, at, address, why=why)

@@ -11,11 +11,11 @@ from struct import unpack_from
 from bpfwright._typing import TYPE_CHECKING, Callable, NamedTuple
 from bpfwright.formats.isa.instructions import Instruction
 from bpfwright.formats.isa.semantics import COMPARISONS
-from bpfwright.spec.page import (ATTACH_COOKIE, CGROUP, CLOCK, COMM, PID_TGID, RETVAL, SOCKET_COOKIE, SOCKET_UID,
+from bpfwright.spec.page import (ATTACH_COOKIE, CGROUP, CLOCK, COMM, PID_TGID, RETVAL, SOCKET_COOKIE, SOCKET_UID, TASK,
                                  UID_GID)
 from bpfwright.userspace.code import KFUNC
 from bpfwright.userspace.counterexamples.expressions import (Expression, Term, Variable, byte_of, joined, operation)
-from bpfwright.userspace.counterexamples.inputs import PACKETS, Input
+from bpfwright.userspace.counterexamples.inputs import BLOCK, PACKETS, Input
 from bpfwright.userspace.counterexamples.solving import Condition
 from bpfwright.userspace.kernel_functions import NAMES
 from bpfwright.userspace.strict import Region, Strict
@@ -28,6 +28,8 @@ __all__ = ["Event", "Follower"]
 
 _WORD = (1 << 64) - 1
 _MOST_EVENTS, _LONGEST_VALUE = 3000, 4096
+_PLAIN, _TASK_SIZE = frozenset(("data", "context", "memory", "task")), 16384
+_UPDATED, _STORAGE = frozenset((1, 5, 11)), frozenset((107, 145, 156, 210))
 _LOOKUPS, _ARRAYS = (1, 195), (2, 6)
 _SOCKETS, _RESERVE, _RESERVE_DYNPTR, _LOOP = (84, 85, 99), 131, 198, 181
 _PACKET_LOADS = {26: (2, 3, 4), 189: (2, 3, 4), 68: (2, 3, 4)}
@@ -37,8 +39,9 @@ _CLOCKS, _RANDOM, _COMM = (5, 125, 160, 208), 7, 16
 
 
 class Event(NamedTuple):
-    """One decision at instruction `at`. `kind` is `condition`, `lookup` (of `key` in map `name`), `reserve`, `socket`,
-    or `access`, whose `condition` would have to be turned for it to fault. `place` is where the other way leads."""
+    """One decision at instruction `at`. `kind` is `condition`, `lookup` (of `key` in map `name`), `full` (whether
+    there was room in map `name`), `socket`, or `access`, whose `condition` would have to be turned for it to fault.
+    `place` is where the other way leads."""
 
     kind: str
     at: int
@@ -53,11 +56,12 @@ class Follower:
     """Follows one run of one program. `values` are the variables seen, `bases` the map values that were read, `went`
     the jumps that were made."""
 
-    def __init__(self, program: UserProgram, strict: Strict, free: frozenset[int]) -> None:
+    def __init__(self, program: UserProgram, strict: Strict, free: frozenset[int], block: int) -> None:
         self.program = program
         self.strict = strict
         self.memory = program.machine.arena.memory
         self.free = free
+        self.block = block
         self.kind = program.spec.type
         self._steps: list[Callable[[list[int]], None] | None] = [None] * len(program.code.slots)
 
@@ -105,6 +109,9 @@ class Follower:
         context = self.strict.context
         if self.free:
             self.ranges.append((context, context + max(self.free) + 1, "context", b""))
+        self.ranges.append((self.block, self.block + BLOCK, "memory", b""))
+        task = unpack_from("<Q", self.memory, TASK)[0]
+        self.ranges.append((task, task + _TASK_SIZE, "task", b""))
         if self.kind in PACKETS and self.program.stage is not None:
             start, end = self.strict.packet() if self.strict.fields.get(0) == "pkt" else self._linear(context)
             self.first = end - len(self.given.data)
@@ -127,7 +134,7 @@ class Follower:
                 at = address - start
                 if name == "context" and at not in self.free:
                     return None
-                variable: Variable = (name, at) if name in ("data", "context") else ("map", name, key, at)
+                variable: Variable = (name, at) if name in _PLAIN else ("map", name, key, at)
                 self.values[variable] = self.memory[address]
                 made = self.bytes[address] = Expression("var", variable, None, 8)
                 return made
@@ -281,6 +288,8 @@ class Follower:
             region, base = self.strict_before(s), self.terms[s]
             if base is not None or (region is not None and region.kind == "packet"):
                 self._access(at, region, _sum(base if base is not None else r[s], i.offset & _WORD), size)
+            if base is not None and region is not None and region.kind == "kernel":
+                self._condition(at, "jeq", base, self.block, 64, r[s] == self.block, at + 1)
             if region is not None and region.kind == "context":
                 term = self._of_context(address - self.strict.context, address, size)
             elif address + size < len(self.memory):
@@ -422,16 +431,25 @@ class Follower:
         elif number in (_RESERVE, _RESERVE_DYNPTR):
             map_ = self.strict.map_at(r[1])
             name = map_.spec.name if map_ is not None else ""
-            self._after(lambda now: self._note(Event("reserve", at, name=name, held=now[0] != 0 if number == _RESERVE
+            self._after(lambda now: self._note(Event("full", at, name=name, held=now[0] != 0 if number == _RESERVE
                                                      else now[0] == 0, place=at + 1)))
+        elif number == 2 or number in _STORAGE:
+            self._update(at, number, r)
         elif number in _SOCKETS:
             self._after(lambda now: self._note(Event("socket", at, held=now[0] != 0, place=at + 1)))
         elif number in _PACKET_LOADS:
             self._packet_load(at, number, given, terms)
         elif number in _PROBES or number in _TEXTS:
             def copied(now: list[int]) -> None:
+                failed = now[0] >> 63 or (number in _PROBES and now[0])
+                if terms[3] is not None and given[3] != self.block and failed:
+                    self._condition(at, "jeq", terms[3], self.block, 64, False, at + 1)
                 done = given[2] & 0xFFFFFFFF if number in _PROBES and not now[0] else now[0] if number in _TEXTS else 0
                 self._copy(given[1], given[3], min(done, 4096) if done < 1 << 31 else 0)
+                if number in _TEXTS and 0 < now[0] < 4096:
+                    last = self._byte(given[3] + now[0] - 1)
+                    if last is not None:
+                        self._condition(at, "jeq", last, 0, 8, True, at + 1)
 
             self._after(copied)
         elif number == _LOOP:
@@ -492,6 +510,18 @@ class Follower:
                     self._condition(at, "jlt", term, map_.spec.max_entries, 32, now[0] != 0, at + 1)
             else:
                 self.events.append(Event("lookup", at, name=name, key=key, held=now[0] != 0, place=at + 1))
+
+        self._after(after)
+
+    def _update(self, at: int, number: int, r: list[int]) -> None:
+        """There may be no room."""
+        map_ = self.strict.map_at(r[1])
+        grows = map_ is not None and (map_.spec.type in _UPDATED or number in _STORAGE)
+        name = map_.spec.name if map_ is not None else ""
+
+        def after(now: list[int]) -> None:
+            if grows:
+                self.events.append(Event("full", at, name=name, held=(now[0] == 0) == (number == 2), place=at + 1))
 
         self._after(after)
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Mapping, NamedTuple
 from bpfwright.errors import BpfwrightError
-from bpfwright.spec.page import RANDOM
+from bpfwright.spec.page import RANDOM, TASK
 from bpfwright.userspace.counterexamples.expressions import Variable
 from bpfwright.userspace.stores import store_of
 
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import UserObject, Userspace
 
-__all__ = ["Input", "PACKETS", "free_context", "lay_in", "seeds"]
+__all__ = ["BLOCK", "Input", "PACKETS", "free_context", "lay_in", "seeds", "take_out"]
 
 PACKETS = frozenset((1, 3, 4, 6, 8, 22))
 """Numbers of bpf_prog_type that are given packets."""
@@ -20,14 +20,17 @@ _SIZES = {1: 192, 3: 192, 4: 192, 6: 24, 8: 192, 9: 80, 13: 224, 15: 12, 18: 72,
 _RECORD = 256  # bytes of contexts whose size is the event's own
 _OF_MAPS, _RING = (12, 13), 27
 _MOST_ENTRIES = 64
+_MOST_FILLED, _ODD = 1 << 16, 0xFDFDFDFDFDFDFDFD
+BLOCK = 4096
 _ALL = (1 << 64) - 1
 
 Entry = tuple[str, bytes, bytes]
 
 
 class Input(NamedTuple):
-    """One input. `entries` are (map, key, value) that stand in maps beforehand, `full` rings without room, `socket`
-    whether look-ups of sockets find one, `words` what stands in the machine's page (address, value), `random` what the
+    """One input. `entries` are (map, key, value) that stand in maps beforehand, `full` maps without room, `socket`
+    whether look-ups of sockets find one, `memory` what pointers may lead to (at BLOCK bytes that no program is given
+    otherwise), `task` bytes of the current task_struct (offset, value), `words` what stands in the machine's page (address, value), `random` what the
     first bpf_get_prandom_u32() gives."""
 
     data: bytes = b""
@@ -35,6 +38,8 @@ class Input(NamedTuple):
     entries: tuple[Entry, ...] = ()
     full: frozenset[str] = frozenset()
     socket: bool = False
+    memory: bytes = b""
+    task: tuple[tuple[int, int], ...] = ()
     words: tuple[tuple[int, int], ...] = ()
     random: int | None = None
 
@@ -50,6 +55,10 @@ class Input(NamedTuple):
             case ("map", name, key, at):
                 found = next((value for map_, there, value in self.entries if map_ == name and there == key), b"")
                 return found[at] if at < len(found) else 0
+            case ("memory", at):
+                return self.memory[at] if at < len(self.memory) else 0
+            case ("task", at):
+                return dict(self.task).get(at, 0)
             case ("word", address):
                 return dict(self.words).get(address, 0)
             case ("byte", address):
@@ -60,6 +69,7 @@ class Input(NamedTuple):
         """The input in which the variables have these values."""
         length = min(max(values.get(("length",), len(self.data)), _SHORTEST if self.data else 0), _LONGEST)
         data, context = bytearray(self.data[:length].ljust(length, b"\0")), bytearray(self.context)
+        memory, task = bytearray(self.memory), dict(self.task)
         entries, words, random = {(name, key): bytearray(value) for name, key, value in self.entries}, dict(self.words), \
             self.random
         for variable, value in values.items():
@@ -72,6 +82,11 @@ class Input(NamedTuple):
                     there = entries.setdefault((name, key), bytearray())
                     there.extend(bytes(max(0, at + 1 - len(there))))
                     there[at] = value
+                case ("memory", at):
+                    memory.extend(bytes(max(0, at + 1 - len(memory))))
+                    memory[at] = value
+                case ("task", at):
+                    task[at] = value
                 case ("word", address):
                     words[address] = value & _ALL
                 case ("byte", address):
@@ -79,7 +94,8 @@ class Input(NamedTuple):
                     words[address & ~7] = words.get(address & ~7, 0) & ~(255 << shift) | value << shift
                 case ("random",):
                     random = value
-        return self._replace(data=bytes(data), context=bytes(context), words=tuple(sorted(words.items())),
+        return self._replace(data=bytes(data), context=bytes(context), memory=bytes(memory),
+                             task=tuple(sorted((at, value) for at, value in task.items() if value)), words=tuple(sorted(words.items())),
                              random=random, entries=tuple(sorted((name, key, bytes(value)) for (name, key), value
                                                                  in entries.items())))
 
@@ -121,9 +137,14 @@ def seeds(kind: int) -> list[Input]:
     return [Input(data, bytes(size)) for data in packets]
 
 
-def lay_in(machine: Userspace, loaded: UserObject, given: Input) -> list[Any]:
+def lay_in(machine: Userspace, loaded: UserObject, given: Input, block: int) -> list[Any]:
     """Make the world of an input; what comes back are maps that it made, for `take_out`."""
     made: list[Any] = []
+    memory = machine.arena.memory
+    memory[block:block + len(given.memory)] = given.memory
+    task = machine.word(TASK)
+    for at, byte in given.task:
+        memory[task + at] = byte
     for name, key, value in given.entries:
         map_ = loaded.maps.get(name)
         if map_ is None or map_.frozen or len(key) != map_.key_size:
@@ -140,17 +161,31 @@ def lay_in(machine: Userspace, loaded: UserObject, given: Input) -> list[Any]:
             continue  # no room, or no such index: so it is without
     for name in given.full:
         map_ = loaded.maps.get(name)
-        if map_ is not None and map_.spec.type == _RING:
-            ring = store_of(_RING)
-            record = ring.reserve(map_.address, map_.spec.max_entries - 24, 0)
-            if record:
-                ring.submit(record, 0)
+        if map_ is not None:
+            _fill(map_)
     machine.find_socket(b"\2\0\0\0" if given.socket else None)
     for address, value in given.words:
         machine.set_word(address, value)
     if given.random is not None:
         machine.set_word(RANDOM, seed_for(given.random))
     return made
+
+
+def _fill(map_: Any) -> None:
+    """Leave no room in a map."""
+    if map_.spec.type == _RING:
+        ring = store_of(_RING)
+        record = ring.reserve(map_.address, map_.spec.max_entries - 24, 0)
+        if record:
+            ring.submit(record, 0)
+        return
+    value = bytes(map_.value_size)
+    for number in range(min(map_.spec.max_entries + 1, _MOST_FILLED)):
+        key = (_ODD - 2 * number).to_bytes(8, "little")[:map_.key_size]
+        try:
+            map_.update(key.rjust(map_.key_size, b"\xfd"), value)
+        except BpfwrightError:
+            return
 
 
 def take_out(made: list[Any]) -> None:

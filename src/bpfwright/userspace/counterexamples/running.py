@@ -5,7 +5,7 @@ from bpfwright._typing import TYPE_CHECKING, NamedTuple, Self
 from bpfwright.errors import BpfwrightError, Fault, NotSupported, UsageError
 from bpfwright.userspace.code import Code
 from bpfwright.userspace.counterexamples.following import Follower
-from bpfwright.userspace.counterexamples.inputs import Input, free_context, lay_in, take_out
+from bpfwright.userspace.counterexamples.inputs import BLOCK, Input, free_context, lay_in, take_out
 from bpfwright.userspace.machine import Userspace
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Runner:
         for memory_bytes in _MEMORY:
             self.machine = Userspace(engine="interpreter", checks="strict", kernel_btf=kernel_btf, budget=budget,
                                      memory_bytes=memory_bytes)
+            self.block = self.machine.arena.allocate(BLOCK)  # first, so that it stands at the same place every time
             try:
                 self.loaded = self.machine.load(spec, programs=_with_tails(spec, program))
             except BaseException as error:
@@ -51,7 +52,7 @@ class Runner:
         assert strict is not None
         self.strict = strict
         self.free = free_context(self.program.spec.type, strict.fields)
-        self.follower = Follower(self.program, strict, self.free)
+        self.follower = Follower(self.program, strict, self.free, self.block)
         self._saved = self.machine.arena.save()
         self.runs = 0
 
@@ -67,7 +68,7 @@ class Runner:
         machine.arena.restore(self._saved)
         machine.arena.bind()
         machine.timers.clear()
-        made = lay_in(machine, self.loaded, given)
+        made = lay_in(machine, self.loaded, given, self.block)
         if follow:
             self.follower.begin(given)
             strict_step, follow_step = self.strict.step, self.follower.step

@@ -25,7 +25,7 @@ __all__ = ["Counterexample", "Search", "search"]
 
 _HELD = frozenset((R.REFERENCE, R.LOCK, R.ITERATOR, R.DYNPTR))
 _ENDLESS = frozenset((R.LOOP, R.TOO_COMPLEX))
-_LONGER = 20_000_000  # instructions after which a program that was to end is taken not to
+_LONGER = 1_000_000  # instructions after which a program that was to end is taken not to
 _GIVES_UP = 400  # runs in a row that showed nothing new
 _ELSEWHERE_NS = 1_500_000_000  # how long to look for a fault at the very place, when there is another one
 _PER_RUN, _AWAY = 3, 40
@@ -57,13 +57,13 @@ def search(spec: ObjectSpec, program: str, verdict: Verdict, *, seconds: float =
     """
     began = now_ns()
     endless = verdict.reason in _ENDLESS
-    with Runner(spec, program, kernel_btf, small=True) as runner:
+    with Runner(spec, program, kernel_btf, small=True, budget=200_000 if endless else 30_000) as runner:
         looking = _Searcher(runner, verdict, began + int(seconds * 0.8e9), Random(seed))
         looking.go()
         runs = runner.runs
     found = None
     for candidate in looking.candidates():
-        with Runner(spec, program, kernel_btf, budget=_LONGER if endless else 1_000_000) as fresh:
+        with Runner(spec, program, kernel_btf, budget=_LONGER) as fresh:
             until = began + int(seconds * 1e9)
             again = fresh.run(candidate.given)
             if not _same(again, candidate.fault):
@@ -72,7 +72,7 @@ def search(spec: ObjectSpec, program: str, verdict: Verdict, *, seconds: float =
                            lambda: now_ns() > until or endless)
             last = fresh.run(small)
             runs += fresh.runs
-        with Runner(spec, program, kernel_btf, budget=_LONGER if endless else 1_000_000) as fresh:
+        with Runner(spec, program, kernel_btf, budget=_LONGER) as fresh:
             last = fresh.run(small)
             if last.fault is not None and _same(last, candidate.fault):
                 found = Counterexample(small, last.fault, candidate.there)
@@ -169,7 +169,7 @@ class _Searcher:
             price = -100.0 if event.at == self.verdict.instruction else self.distances[event.at] + _AWAY
         else:
             price = float(self.distances[event.place] if event.place >= 0 else self.distances[event.at])
-        self.order += 1
+        self.order -= 1  # of those that cost the same the newest first: a loop's next round before another first one
         heappush(self.waiting, (price + 10 * tries + followed.behind[index] / 20, self.order, tries, followed, index))
 
     def turn_one(self) -> None:
@@ -193,7 +193,7 @@ class _Searcher:
             if event.held:
                 return given.without_entry(event.name, event.key)
             return given.with_entry(event.name, event.key, b"")
-        if event.kind == "reserve":
+        if event.kind == "full":
             return given._replace(full=given.full | {event.name} if event.held else given.full - {event.name})
         if event.kind == "socket":
             return given._replace(socket=not event.held)

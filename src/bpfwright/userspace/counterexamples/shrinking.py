@@ -29,6 +29,11 @@ def shrunk(given: Input, holds: Callable[[Input], bool], over: Callable[[], bool
     for each in given.words:
         better(now._replace(words=tuple(other for other in now.words if other != each)))
     better(now._replace(random=None))
+    better(now._replace(memory=b""))
+    better(now._replace(task=()))
+    for byte in now.task:
+        better(now._replace(task=tuple(other for other in now.task if other != byte)))
+    better(now._replace(memory=now.memory.rstrip(b"\0")))
     step = len(now.data)
     while step and len(now.data) > _SHORTEST:
         if not better(now._replace(data=now.data[:max(_SHORTEST, len(now.data) - step)])):

@@ -121,7 +121,7 @@ def _candidates(wanted: Condition, values: Mapping[Variable, int], random: Rando
 
 
 def _guess(name: Variable, now: int, random: Random) -> int:
-    bits = 8 if name[0] in ("data", "context", "map") else 11 if name[0] == "length" else 32
+    bits = 8 if name[0] in _BYTES else 11 if name[0] == "length" else 32
     choice = random.randrange(4)
     if choice == 0:
         return random.getrandbits(bits)
@@ -132,6 +132,7 @@ def _guess(name: Variable, now: int, random: Random) -> int:
     return random.choice((0, 1, (1 << bits) - 1, 1 << bits - 1))
 
 
+_BYTES = frozenset(("data", "context", "map", "memory", "task", "byte"))
 _MIRRORED = {"jeq": "jeq", "jne": "jne", "jset": "jset", "jgt": "jlt", "jlt": "jgt", "jge": "jle", "jle": "jge",
              "jsgt": "jslt", "jslt": "jsgt", "jsge": "jsle", "jsle": "jsge"}
 _OPPOSITE = {"jeq": "jne", "jne": "jeq", "jgt": "jle", "jle": "jgt", "jlt": "jge", "jge": "jlt", "jsgt": "jsle",

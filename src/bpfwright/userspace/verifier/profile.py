@@ -14,7 +14,8 @@ _NEWEST: dict[str, Any] = {
     "tracks_swaps": True, "forks_masks": True,
     "new_multiply": True, "linked_constants": True, "tnum_overlap": True, "uninitialised_stack": True,
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
-    "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
+    "tracing_graphs": False, "map_struct": True, "elides_null": True,
+    "elides_bounded": False, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
 }
 # What no small program shows: rules of the kernels that were recorded.
@@ -31,7 +32,8 @@ class Profile:
     """A kernel, as far as verdicts depend on it.
 
     `Profile("linux_6_18")` reads its recorded tables; keyword arguments change single rules (`cpus` is the number of
-    CPUs that the kernel counts, 0 when it is unknown).
+    CPUs that the kernel counts, 0 when it is unknown; `elides_bounded` is no kernel's: look-ups in arrays by a bounded
+    index find something, which proves that a null check is not missed).
     """
 
     __slots__ = (*_NEWEST, "contexts", "helpers", "name", "only_gpl", "structs")
