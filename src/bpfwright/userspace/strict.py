@@ -73,6 +73,7 @@ class Strict:
         self.before = self.regions  # as they stood in front of the instruction that is judged
         self.set = 1 << 10 | (1 << arguments + 1) - 2
         self.frames: list[tuple[list[Region | None], int]] = []
+        self.iterators: set[int] = set()
         self.spills: dict[int, tuple[Region, int]] = {}
         self.dead: set[int] = set()
         self.moment = 0
@@ -426,6 +427,8 @@ class Strict:
         first = self.regions[1]
         if name in _TAKING and first is not None and first.kind == "null":
             raise self._fault("call", at, r[1], "r1 is null")
+        if name.startswith("bpf_iter_num_"):
+            self._iterate(at, name, r[1])
         given = list(r)
 
         def gives(value: int) -> Region | None:
@@ -436,6 +439,14 @@ class Strict:
             return _KERNEL if name.endswith("_acquire") else None
 
         self.pending = self._result(gives)
+
+    def _iterate(self, at: int, name: str, state: int) -> None:
+        """An iterator is begun once, and used where it was begun."""
+        begins = name.endswith("_new")
+        if (state in self.iterators) == begins:
+            raise self._fault("call", at, state, "an iterator is already there" if begins else "no iterator is there")
+        if not name.endswith("_next"):
+            self.iterators ^= {state}
 
 
 def _outside(kind: str, address: int, size: int, low: int, high: int) -> str:

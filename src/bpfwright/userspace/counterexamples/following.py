@@ -18,6 +18,7 @@ from bpfwright.userspace.counterexamples.expressions import (Expression, Term, V
 from bpfwright.userspace.counterexamples.inputs import BLOCK, PACKETS, Input
 from bpfwright.userspace.counterexamples.solving import Condition
 from bpfwright.userspace.kernel_functions import NAMES
+from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.strict import Region, Strict
 from bpfwright.userspace.verifier.helpers import PROTOTYPES
 
@@ -29,18 +30,18 @@ __all__ = ["Event", "Follower"]
 _WORD = (1 << 64) - 1
 _MOST_EVENTS, _LONGEST_VALUE = 3000, 4096
 _PLAIN, _TASK_SIZE = frozenset(("data", "context", "memory", "task")), 16384
-_UPDATED, _STORAGE = frozenset((1, 5, 11)), frozenset((107, 145, 156, 210))
+_QUEUES, _UPDATED, _STORAGE = (22, 23), frozenset((1, 5, 11, 22, 23)), frozenset((107, 145, 156, 210))
 _LOOKUPS, _ARRAYS = (1, 195), (2, 6)
 _SOCKETS, _RESERVE, _RESERVE_DYNPTR, _LOOP = (84, 85, 99), 131, 198, 181
 _PACKET_LOADS = {26: (2, 3, 4), 189: (2, 3, 4), 68: (2, 3, 4)}
 _PROBES, _TEXTS = (4, 112, 113, 148), (45, 114, 115)
 _WORDS = {14: PID_TGID, 15: UID_GID, 80: CGROUP, 46: SOCKET_COOKIE, 47: SOCKET_UID, 174: ATTACH_COOKIE, 186: RETVAL}
-_CLOCKS, _RANDOM, _COMM = (5, 125, 160, 208), 7, 16
+_CLOCKS, _RANDOM, _COMM, _CPU = (5, 125, 160, 208), 7, 16, 8
 
 
 class Event(NamedTuple):
     """One decision at instruction `at`. `kind` is `condition`, `lookup` (of `key` in map `name`), `full` (whether
-    there was room in map `name`), `socket`, or `access`, whose `condition` would have to be turned for it to fault.
+    there was room in map `name`; `room` is what was used of it before), `socket`, `task`, or `access`, whose `condition` would have to be turned for it to fault.
     `place` is where the other way leads."""
 
     kind: str
@@ -50,6 +51,7 @@ class Event(NamedTuple):
     key: bytes = b""
     held: bool = True
     place: int = -1
+    room: int = 0
 
 
 class Follower:
@@ -82,6 +84,7 @@ class Follower:
         self.ends: dict[int, Term] = {}
         self.length = Expression("var", ("length",), None, 64)
         self.randoms = self.clocks = 0
+        self.used: dict[str, int] = {}
         self.started = False
 
     def step(self, at: int, r: list[int]) -> None:
@@ -265,7 +268,6 @@ class Follower:
 
     def _data_map(self, address: int) -> tuple[int, int, str, bytes] | None:
         """The value of an array that an address of plain data stands in."""
-        from bpfwright.userspace.map import UserMap
         for thing in self.program.machine.things():
             if isinstance(thing, UserMap) and thing.spec.type == 2 and not thing.spec.frozen:
                 stride = thing.value_stride + 7 & ~7
@@ -430,11 +432,12 @@ class Follower:
             self._lookup(at, r)
         elif number in (_RESERVE, _RESERVE_DYNPTR):
             map_ = self.strict.map_at(r[1])
-            name = map_.spec.name if map_ is not None else ""
-            self._after(lambda now: self._note(Event("full", at, name=name, held=now[0] != 0 if number == _RESERVE
-                                                     else now[0] == 0, place=at + 1)))
-        elif number == 2 or number in _STORAGE:
+            size = (r[2] & 0xFFFFFFFF) + 15 & ~7
+            self._after(lambda now: self._took(at, map_, size, (now[0] != 0) == (number == _RESERVE)))
+        elif number in (2, 87) or number in _STORAGE:
             self._update(at, number, r)
+        elif number in (88, 89):
+            self._take(at, r)
         elif number in _SOCKETS:
             self._after(lambda now: self._note(Event("socket", at, held=now[0] != 0, place=at + 1)))
         elif number in _PACKET_LOADS:
@@ -488,6 +491,8 @@ class Follower:
             self.clocks += 1
             clock = self._variable(("word", CLOCK), 64, value)
             return clock if self.clocks == 1 else operation("add", clock, value - self.values["word", CLOCK], 64)
+        if number == _CPU:
+            return self._variable(("cpu",), 32, value)
         if number == _RANDOM:
             self.randoms += 1
             return self._variable(("random",), 32, value) if self.randoms == 1 else None
@@ -516,12 +521,30 @@ class Follower:
     def _update(self, at: int, number: int, r: list[int]) -> None:
         """There may be no room."""
         map_ = self.strict.map_at(r[1])
-        grows = map_ is not None and (map_.spec.type in _UPDATED or number in _STORAGE)
-        name = map_.spec.name if map_ is not None else ""
+        if map_ is None or (map_.spec.type not in _UPDATED and number not in _STORAGE):
+            self._after(lambda now: None)
+            return
+        self._after(lambda now: self._took(at, map_, 1, (now[0] == 0) == (number in (2, 87))))
+
+    def _took(self, at: int, map_: UserMap | None, size: int, held: bool) -> None:
+        """A map gave room, or had none."""
+        if map_ is None:
+            return
+        name = map_.spec.name
+        before = self.used.get(name, 0)
+        self.events.append(Event("full", at, name=name, held=held, place=at + 1, room=before))
+        if held:
+            self.used[name] = before + size
+
+    def _take(self, at: int, r: list[int]) -> None:
+        """A queue or stack may have nothing."""
+        map_ = self.strict.map_at(r[1])
+        to = r[2]
 
         def after(now: list[int]) -> None:
-            if grows:
-                self.events.append(Event("full", at, name=name, held=(now[0] == 0) == (number == 2), place=at + 1))
+            if map_ is not None and map_.spec.type in _QUEUES:
+                self.events.append(Event("lookup", at, name=map_.spec.name, held=now[0] == 0, place=at + 1))
+                self._put(to, map_.spec.value_size, None)
 
         self._after(after)
 
@@ -553,6 +576,9 @@ class Follower:
     def _kernel_function(self, at: int, name: str, r: list[int]) -> None:
         if name == "bpf_iter_num_new":
             self.ends[r[1]] = self._argument(3, r)
+        if name in ("bpf_task_from_pid", "bpf_task_from_vpid"):
+            self._after(lambda now: self._note(Event("task", at, held=now[0] != 0, place=at + 1)))
+            return
         if name == "bpf_iter_num_next":
             state = r[1]
             end = self.ends.get(state)

@@ -3,14 +3,15 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Any, Mapping, NamedTuple
 from bpfwright.errors import BpfwrightError
-from bpfwright.spec.page import RANDOM, TASK
+from bpfwright.maps.stores.storage import OWNERS
+from bpfwright.spec.page import RANDOM, TASK, TASKS
 from bpfwright.userspace.counterexamples.expressions import Variable
 from bpfwright.userspace.stores import store_of
 
 if TYPE_CHECKING:
     from bpfwright.userspace.machine import UserObject, Userspace
 
-__all__ = ["BLOCK", "Input", "PACKETS", "free_context", "lay_in", "seeds", "take_out"]
+__all__ = ["BLOCK", "CPUS", "Input", "PACKETS", "free_context", "lay_in", "seeds", "take_out"]
 
 PACKETS = frozenset((1, 3, 4, 6, 8, 22))
 """Numbers of bpf_prog_type that are given packets."""
@@ -18,25 +19,28 @@ _SHORTEST, _LONGEST = 14, 1500
 _SKB = ((8, 12), (32, 44), (48, 68), (152, 160), (176, 184))
 _SIZES = {1: 192, 3: 192, 4: 192, 6: 24, 8: 192, 9: 80, 13: 224, 15: 12, 18: 72, 22: 56, 23: 8, 25: 40, 30: 72, 31: 0}
 _RECORD = 256  # bytes of contexts whose size is the event's own
-_OF_MAPS, _RING = (12, 13), 27
+_OF_MAPS, _RING, _STORAGE = (12, 13), 27, (24, 28, 29, 32)
 _MOST_ENTRIES = 64
 _MOST_FILLED, _ODD = 1 << 16, 0xFDFDFDFDFDFDFDFD
-BLOCK = 4096
+BLOCK, CPUS = 4096, 20
 _ALL = (1 << 64) - 1
 
 Entry = tuple[str, bytes, bytes]
 
 
 class Input(NamedTuple):
-    """One input. `entries` are (map, key, value) that stand in maps beforehand, `full` maps without room, `socket`
-    whether look-ups of sockets find one, `memory` what pointers may lead to (at BLOCK bytes that no program is given
-    otherwise), `task` bytes of the current task_struct (offset, value), `words` what stands in the machine's page (address, value), `random` what the
-    first bpf_get_prandom_u32() gives."""
+    """One input. `entries` are (map, key, value) that stand in maps beforehand, `full` maps with room for only so many
+    entries more (of rings: bytes), `cpu` which CPU runs it, `lonely` whether no task is found by its number, `socket`
+    whether look-ups of sockets find one, `memory` what pointers may lead to (BLOCK bytes that no program is given
+    otherwise), `task` bytes of the current task_struct (offset, value), `words` what stands in the machine's page
+    (address, value), `random` what the first bpf_get_prandom_u32() gives."""
 
     data: bytes = b""
     context: bytes = b""
     entries: tuple[Entry, ...] = ()
-    full: frozenset[str] = frozenset()
+    full: tuple[tuple[str, int], ...] = ()
+    cpu: int = 0
+    lonely: bool = False
     socket: bool = False
     memory: bytes = b""
     task: tuple[tuple[int, int], ...] = ()
@@ -59,6 +63,8 @@ class Input(NamedTuple):
                 return self.memory[at] if at < len(self.memory) else 0
             case ("task", at):
                 return dict(self.task).get(at, 0)
+            case ("cpu",):
+                return self.cpu
             case ("word", address):
                 return dict(self.words).get(address, 0)
             case ("byte", address):
@@ -69,7 +75,7 @@ class Input(NamedTuple):
         """The input in which the variables have these values."""
         length = min(max(values.get(("length",), len(self.data)), _SHORTEST if self.data else 0), _LONGEST)
         data, context = bytearray(self.data[:length].ljust(length, b"\0")), bytearray(self.context)
-        memory, task = bytearray(self.memory), dict(self.task)
+        memory, task, cpu = bytearray(self.memory), dict(self.task), self.cpu
         entries, words, random = {(name, key): bytearray(value) for name, key, value in self.entries}, dict(self.words), \
             self.random
         for variable, value in values.items():
@@ -82,6 +88,8 @@ class Input(NamedTuple):
                     there = entries.setdefault((name, key), bytearray())
                     there.extend(bytes(max(0, at + 1 - len(there))))
                     there[at] = value
+                case ("cpu",):
+                    cpu = min(value, CPUS - 1)
                 case ("memory", at):
                     memory.extend(bytes(max(0, at + 1 - len(memory))))
                     memory[at] = value
@@ -94,10 +102,15 @@ class Input(NamedTuple):
                     words[address & ~7] = words.get(address & ~7, 0) & ~(255 << shift) | value << shift
                 case ("random",):
                     random = value
-        return self._replace(data=bytes(data), context=bytes(context), memory=bytes(memory),
+        return self._replace(data=bytes(data), context=bytes(context), memory=bytes(memory), cpu=cpu,
                              task=tuple(sorted((at, value) for at, value in task.items() if value)), words=tuple(sorted(words.items())),
                              random=random, entries=tuple(sorted((name, key, bytes(value)) for (name, key), value
                                                                  in entries.items())))
+
+    def with_room(self, name: str, room: int | None) -> Input:
+        """With room for only so much more in a map; None: with all of it."""
+        kept = [each for each in self.full if each[0] != name]
+        return self._replace(full=tuple(sorted(kept if room is None else [*kept, (name, room)])))
 
     def with_entry(self, name: str, key: bytes, value: bytes) -> Input:
         """With an entry more."""
@@ -159,10 +172,12 @@ def lay_in(machine: Userspace, loaded: UserObject, given: Input, block: int) -> 
             map_.update(key, one * machine.arena.cpus if map_.per_cpu else one)
         except BpfwrightError:
             continue  # no room, or no such index: so it is without
-    for name in given.full:
+    for name, room in given.full:
         map_ = loaded.maps.get(name)
         if map_ is not None:
-            _fill(map_)
+            _fill(map_, room)
+    if given.lonely:
+        machine.set_word(machine.word(TASKS), 0)
     machine.find_socket(b"\2\0\0\0" if given.socket else None)
     for address, value in given.words:
         machine.set_word(address, value)
@@ -171,16 +186,18 @@ def lay_in(machine: Userspace, loaded: UserObject, given: Input, block: int) -> 
     return made
 
 
-def _fill(map_: Any) -> None:
-    """Leave no room in a map."""
+def _fill(map_: Any, room: int) -> None:
+    """Leave room for so much only in a map."""
     if map_.spec.type == _RING:
         ring = store_of(_RING)
-        record = ring.reserve(map_.address, map_.spec.max_entries - 24, 0)
+        record = ring.reserve(map_.address, map_.spec.max_entries - 24 - room, 0)
         if record:
             ring.submit(record, 0)
         return
     value = bytes(map_.value_size)
-    for number in range(min(map_.spec.max_entries + 1, _MOST_FILLED)):
+    there = sum(1 for _ in map_.keys()) if map_.key_size else 0
+    most = OWNERS if map_.spec.type in _STORAGE else map_.spec.max_entries
+    for number in range(min(most - there - room, _MOST_FILLED)):
         key = (_ODD - 2 * number).to_bytes(8, "little")[:map_.key_size]
         try:
             map_.update(key.rjust(map_.key_size, b"\xfd"), value)

@@ -5,7 +5,7 @@ from bpfwright._typing import TYPE_CHECKING, NamedTuple, Self
 from bpfwright.errors import BpfwrightError, Fault, NotSupported, UsageError
 from bpfwright.userspace.code import Code
 from bpfwright.userspace.counterexamples.following import Follower
-from bpfwright.userspace.counterexamples.inputs import BLOCK, Input, free_context, lay_in, take_out
+from bpfwright.userspace.counterexamples.inputs import BLOCK, CPUS, Input, free_context, lay_in, take_out
 from bpfwright.userspace.machine import Userspace
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ __all__ = ["Ran", "Runner"]
 
 _HASHES, _RING = frozenset((1, 5, 9, 10, 11, 25)), 27
 _MOST_ENTRIES, _LARGEST_RING = 256, 1 << 16
-_MEMORY = (1 << 22, 1 << 26, 1 << 30)
+_MEMORY = (1 << 23, 1 << 26, 1 << 30)
 
 
 class Ran(NamedTuple):
@@ -35,9 +35,10 @@ class Runner:
                  budget: int = 200_000) -> None:
         if small:
             spec = spec._replace(maps=tuple(_smaller(each) for each in spec.maps))
+        cpus = CPUS if _asks_for_cpu(spec) else 2
         for memory_bytes in _MEMORY:
             self.machine = Userspace(engine="interpreter", checks="strict", kernel_btf=kernel_btf, budget=budget,
-                                     memory_bytes=memory_bytes)
+                                     memory_bytes=memory_bytes, cpus=cpus)
             self.block = self.machine.arena.allocate(BLOCK)  # first, so that it stands at the same place every time
             try:
                 self.loaded = self.machine.load(spec, programs=_with_tails(spec, program))
@@ -79,7 +80,7 @@ class Runner:
 
             interpreter.trace = both
         try:
-            return Ran(program.test_run(given.data, context=given.context).value)
+            return Ran(program.test_run(given.data, context=given.context, cpu=given.cpu).value)
         except Fault as fault:
             return Ran(0, fault, self.strict.explains(fault))
         finally:
@@ -96,6 +97,12 @@ class Runner:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _asks_for_cpu(spec: ObjectSpec) -> bool:
+    call = bytes((0x85, 0, 0, 0, 8, 0, 0, 0))
+    return any(function.insns[at:at + 8] == call for function in spec.functions
+               for at in range(0, len(function.insns), 8))
 
 
 def runnable(spec: ObjectSpec, program: str, kernel_btf: Btf | None = None) -> str:

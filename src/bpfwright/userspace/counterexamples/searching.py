@@ -194,11 +194,14 @@ class _Searcher:
                 return given.without_entry(event.name, event.key)
             return given.with_entry(event.name, event.key, b"")
         if event.kind == "full":
-            return given._replace(full=given.full | {event.name} if event.held else given.full - {event.name})
+            return given.with_room(event.name, event.room if event.held else None)
+        if event.kind == "task":
+            return given._replace(lonely=event.held)
         if event.kind == "socket":
             return given._replace(socket=not event.held)
         assert event.condition is not None
-        found = solve(followed.before[:followed.behind[index]], event.condition.turned(), followed.values, self.random)
+        found = solve(followed.before[:followed.behind[index]], event.condition.turned(), followed.values, self.random,
+                      self.tries[_key(event)])
         if not found:
             return None
         for name, key in {(variable[1], variable[2]) for variable in found if variable[0] == "map"}:

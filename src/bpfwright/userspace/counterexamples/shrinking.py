@@ -20,12 +20,14 @@ def shrunk(given: Input, holds: Callable[[Input], bool], over: Callable[[], bool
             return True
         return False
 
-    better(Input(now.data, bytes(len(now.context)), now.entries, now.full, now.socket))
+    better(Input(now.data, bytes(len(now.context)), now.entries, now.full, now.cpu, now.lonely, now.socket))
     for entry in given.entries:
         better(now.without_entry(*entry[:2]))
-    for full in given.full:
-        better(now._replace(full=now.full - {full}))
+    for name, _ in given.full:
+        better(now.with_room(name, None))
     better(now._replace(socket=False))
+    better(now._replace(lonely=False))
+    better(now._replace(cpu=0))
     for each in given.words:
         better(now._replace(words=tuple(other for other in now.words if other != each)))
     better(now._replace(random=None))

@@ -10,7 +10,7 @@ from bpfwright.userspace.counterexamples.expressions import (Expression, Term, V
 
 __all__ = ["Condition", "solve"]
 
-_REPAIRS, _GUESSES = 40, 60
+_MOST_REPAIRS, _GUESSES = 40, 6
 _NEAR = (*range(1, 17), 20, 24, 28, 32, 40, 48, 64, 128, 256, 1024, 4096, 1 << 16, 1 << 31)
 
 
@@ -38,17 +38,17 @@ class Condition(NamedTuple):
 
 
 def solve(before: Sequence[tuple[Condition, set[Variable]]], goal: Condition, values: Mapping[Variable, int],
-          random: Random) -> dict[Variable, int] | None:
+          random: Random, effort: int = 1) -> dict[Variable, int] | None:
     """Values of some variables with which `goal` holds and so does what came before; None when none was found.
 
-    `before` pairs conditions with their variables.
+    `before` pairs conditions with their variables; `effort` says how long to try, from 1 on.
     """
     related = _related(before, goal.names())
     now = dict(values)
     conditions = [*related, goal]
     chosen: dict[Variable, int] = {}
     best: tuple[int, dict[Variable, int]] | None = None
-    for candidate in _candidates(goal, now, random):
+    for candidate in _candidates(goal, now, random, _GUESSES * effort):
         merged = now | candidate
         wrong = sum(not each.holds(merged) for each in conditions)
         if not wrong:
@@ -58,14 +58,14 @@ def solve(before: Sequence[tuple[Condition, set[Variable]]], goal: Condition, va
     if best is None:
         return None
     chosen = dict(best[1])
-    for _ in range(_REPAIRS):
+    for _ in range(min(4 * effort, _MOST_REPAIRS)):
         merged = now | chosen
         wrong_ones = [each for each in conditions if not each.holds(merged)]
         if not wrong_ones:
             return chosen
         pick = wrong_ones[0] if random.random() < 0.5 else random.choice(wrong_ones)
         following: tuple[int, dict[Variable, int]] | None = None
-        for candidate in _candidates(pick, merged, random):
+        for candidate in _candidates(pick, merged, random, _GUESSES):
             tried = chosen | candidate
             count = sum(not each.holds(now | tried) for each in conditions)
             if not count:
@@ -93,7 +93,8 @@ def _related(before: Sequence[tuple[Condition, set[Variable]]], names: set[Varia
             names |= of
 
 
-def _candidates(wanted: Condition, values: Mapping[Variable, int], random: Random) -> Iterator[dict[Variable, int]]:
+def _candidates(wanted: Condition, values: Mapping[Variable, int], random: Random, guesses: int,
+                ) -> Iterator[dict[Variable, int]]:
     """Assignments that make one condition hold: by working backwards, then by guessing."""
     mask = (1 << wanted.bits) - 1
     a, b = evaluate(wanted.a, values) & mask, evaluate(wanted.b, values) & mask
@@ -113,7 +114,7 @@ def _candidates(wanted: Condition, values: Mapping[Variable, int], random: Rando
                 seen.add(key)
                 yield found
     names = sorted(wanted.names(), key=repr)
-    for _ in range(_GUESSES if names else 0):
+    for _ in range(guesses if names else 0):
         guess = {name: _guess(name, values[name], random) for name in random.sample(names, min(len(names),
                                                                                               random.choice((1, 1, 2, 4))))}
         if wanted.holds({**values, **guess}):
