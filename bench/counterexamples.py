@@ -6,9 +6,11 @@ Bugs are seeded (bench/seeded.py) into programs that the kernel accepts; kept ar
 both refuse, for a reason that is about memory or about something held: what is refused for its form only (alignment,
 kinds of arguments, fields of the context) has no input that shows it. A counterexample counts when a machine of its
 own faults on it at the same place; `wrong` are those that do not. Sound programs are unchanged accepted ones: on them
-the same search must find nothing. Two sorts of mutants have no fault by construction and are left out, and counted: those that
-reach only into the Ethernet header that every packet has, and those without a null check after a look-up in an array
-whose index our verifier proves to be in bounds.
+the same search must find nothing.
+
+Two sorts of mutants have no fault by construction; they are left out and counted: those that reach only into the
+Ethernet header that every packet has, and those without a null check after a look-up in an array whose index our
+verifier proves to be in bounds.
 """
 from __future__ import annotations
 
@@ -169,7 +171,8 @@ def sound(sources: list[Source], count: int, vmlinux: Btf, random: Random) -> li
         aim = Verdict(False, R.MEMORY, "", random.randrange(slots))
         done = search(source.spec, name, aim, seconds=SECONDS / 2, kernel_btf=vmlinux)
         if done.found is not None:
-            wrong.append(f"{source.origin} {source.kind} {source.name}: {done.found.fault.what}: {done.found.fault.why}")
+            fault = done.found.fault
+            wrong.append(f"{source.origin} {source.kind} {source.name}: {fault.what}: {fault.why}")
     return wrong
 
 

@@ -128,11 +128,13 @@ def mutants(source: Source) -> Iterator[Mutant]:
 
 def _fields(insns: bytes, at: int) -> tuple[int, int, int, int]:
     raw = insns[8 * at:8 * at + 8]
-    return raw[0], raw[1], int.from_bytes(raw[2:4], "little", signed=True), int.from_bytes(raw[4:], "little", signed=True)
+    offset, imm = (int.from_bytes(part, "little", signed=True) for part in (raw[2:4], raw[4:]))
+    return raw[0], raw[1], offset, imm
 
 
 def _insn(code: int, registers: int, offset: int, imm: int) -> bytes:
-    return (bytes((code, registers)) + (offset & 0xFFFF).to_bytes(2, "little") + (imm & 0xFFFFFFFF).to_bytes(4, "little"))
+    tail = (offset & 0xFFFF).to_bytes(2, "little") + (imm & 0xFFFFFFFF).to_bytes(4, "little")
+    return bytes((code, registers)) + tail
 
 
 _STEPS = (1, -1, 2, -2, 4, -4, 8, -8)
@@ -146,7 +148,7 @@ def _changes(code: int, registers: int, offset: int, imm: int, relocation: objec
         if not code & 8:
             for step in _STEPS:
                 yield "off by some", f"compared with {step:+}", _insn(code, registers, offset, imm + step)
-    elif code == 0x85 and (imm in _RELEASES and registers >> 4 == 0 or _gives_back(relocation)):
+    elif code == 0x85 and ((imm in _RELEASES and registers >> 4 == 0) or _gives_back(relocation)):
         yield "no release", "the call is left out", _insn(0xB7, 0, 0, 0)
     elif code in (0x07, 0x04) and -4096 < imm < 4096:
         for step in _STEPS:

@@ -173,8 +173,8 @@ class TargetError(BpfwrightError, LookupError):
 class Fault(BpfwrightError):
     """A program of the userspace machine did what no verifier lets pass, and was stopped there.
 
-    `kind` is one of `read`, `write`, `budget`, `depth`, `instruction`, `call`, `held` (it ended without giving back what
-    it took), `unset` (it used what nothing was ever stored in); `instruction` a slot of the linked program; `address`
+    `kind` is one of `read`, `write`, `budget`, `depth`, `instruction`, `call`, `held` (it ended without giving back
+    what it took), `unset` (it used what nothing was stored in); `instruction` a slot of the linked program; `address`
     where it reached; `line` the source line, when the object has one.
     """
 

@@ -85,8 +85,9 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def object_of(path: str, wanted: str | None) -> Any:
-    """A file's programs as an ObjectSpec: of an object, or compiled from Python for the userspace machine."""
+def object_of(path: str, wanted: str | None, knows: Any = None) -> Any:
+    """A file's programs as an ObjectSpec: of an object, or compiled from Python for the userspace machine. `knows` is a
+    machine that knows of events and kernel types what a file asks for."""
     from bpfwright.objfile import read
     if path.endswith(".o"):
         with open(path, "rb") as file:
@@ -98,7 +99,7 @@ def object_of(path: str, wanted: str | None) -> Any:
     from bpfwright.userspace import Userspace
     programs = chosen_programs(path, [wanted] if wanted else [])
     with Userspace(memory_bytes=1 << 20) as machine:
-        prepare(programs, machine)
+        prepare(programs, knows or machine)
         return read(compile_programs(programs, Target("v3", machine.target_features)).elf, path)
 
 

@@ -25,7 +25,7 @@ __all__ = ["Region", "Strict"]
 
 _OF_MAPS, _TYPED = (12, 13), (26, 29)  # bpf_map_type, bpf_prog_type whose context holds kernel pointers
 _LOOP, _FOR_EACH, _LOCK, _UNLOCK, _XCHG = 181, 164, 93, 94, 194
-_SIZES = {"bpf_iter_num_next": lambda r: 4, "bpf_dynptr_slice": lambda r: r[4], "bpf_dynptr_slice_rdwr": lambda r: r[4]}
+_SLICES = frozenset(("bpf_dynptr_slice", "bpf_dynptr_slice_rdwr"))
 _OBJECTS = frozenset(("bpf_task_from_pid", "bpf_task_from_vpid", "bpf_cpumask_create"))
 _TAKING = frozenset(("bpf_task_release", "bpf_task_acquire", "bpf_cpumask_release", "bpf_cgroup_release"))
 _NEAR_NULL = 0x1000  # where no memory is, on any machine
@@ -432,10 +432,11 @@ class Strict:
         given = list(r)
 
         def gives(value: int) -> Region | None:
-            if name in _OBJECTS or name in _SIZES:
+            if name in _OBJECTS or name in _SLICES or name == "bpf_iter_num_next":
                 if not value:
                     return _NULL
-                return Region("memory", value, value + _SIZES[name](given)) if name in _SIZES else _KERNEL
+                return _KERNEL if name in _OBJECTS else Region("memory", value, value + (given[4] if name in _SLICES
+                                                                                         else 4))
             return _KERNEL if name.endswith("_acquire") else None
 
         self.pending = self._result(gives)

@@ -52,7 +52,8 @@ def joined(parts: tuple[Term, ...]) -> Expression | None:
 def byte_of(whole: Expression, index: int) -> Expression | int:
     """One byte of an expression."""
     if whole.op == "join":
-        return whole.a[index] if index < len(whole.a) else 0
+        parts: tuple[Term, ...] = whole.a
+        return parts[index] if index < len(parts) else 0
     if whole.op == "var" and whole.bits == 8:
         return whole if index == 0 else 0
     return Expression("byte", whole, index, 8, whole.size + 1) if 8 * index < max(whole.bits, 8) else 0
@@ -129,9 +130,9 @@ def invert(term: Term, target: int, values: Mapping[Variable, int], depth: int =
         return {term.a: target}
     if term.op == "join":
         return _together([(each, target >> 8 * at & 255) for at, each in enumerate(term.a)], values, depth)
-    found = _UNARY.get(term.op)
-    if found is not None:
-        wanted = found(term, target, evaluate(term.a, values))
+    unary = _UNARY.get(term.op)
+    if unary is not None:
+        wanted = unary(term, target, evaluate(term.a, values))
         return None if wanted is None else invert(term.a, wanted, values, depth + 1)
     mask = (1 << term.bits) - 1
     a, b = evaluate(term.a, values) & mask, evaluate(term.b, values) & mask

@@ -41,8 +41,8 @@ _CLOCKS, _RANDOM, _COMM, _CPU = (5, 125, 160, 208), 7, 16, 8
 
 class Event(NamedTuple):
     """One decision at instruction `at`. `kind` is `condition`, `lookup` (of `key` in map `name`), `full` (whether
-    there was room in map `name`; `room` is what was used of it before), `socket`, `task`, or `access`, whose `condition` would have to be turned for it to fault.
-    `place` is where the other way leads."""
+    there was room in map `name`; `room` is what was used of it before), `socket`, `task`, or `access`, whose
+    `condition` would have to be turned for it to fault. `place` is where the other way leads."""
 
     kind: str
     at: int
@@ -116,7 +116,7 @@ class Follower:
         task = unpack_from("<Q", self.memory, TASK)[0]
         self.ranges.append((task, task + _TASK_SIZE, "task", b""))
         if self.kind in PACKETS and self.program.stage is not None:
-            start, end = self.strict.packet() if self.strict.fields.get(0) == "pkt" else self._linear(context)
+            end = (self.strict.packet() if self.strict.fields.get(0) == "pkt" else self._linear(context))[1]
             self.first = end - len(self.given.data)
             self.ranges.append((self.first, end, "data", b""))
 
@@ -373,7 +373,9 @@ class Follower:
                 self._condition(at, "jle", offset + size, visible, 64, start + offset + size <= end)
             term = self._word(start + offset, size) if start + offset + size <= end else None
             self.terms[0:6] = [None] * 6
-            self.terms[0] = term if size == 1 or term is None else Expression("swap", term, None, 8 * size, term.size + 1)
+            if term is not None and size > 1:
+                term = Expression("swap", term, None, 8 * size, term.size + 1)
+            self.terms[0] = term
 
         return classic
 
@@ -431,9 +433,8 @@ class Follower:
         if number in _LOOKUPS:
             self._lookup(at, r)
         elif number in (_RESERVE, _RESERVE_DYNPTR):
-            map_ = self.strict.map_at(r[1])
-            size = (r[2] & 0xFFFFFFFF) + 15 & ~7
-            self._after(lambda now: self._took(at, map_, size, (now[0] != 0) == (number == _RESERVE)))
+            ring, whole = self.strict.map_at(r[1]), (r[2] & 0xFFFFFFFF) + 15 & ~7
+            self._after(lambda now: self._took(at, ring, whole, (now[0] != 0) == (number == _RESERVE)))
         elif number in (2, 87) or number in _STORAGE:
             self._update(at, number, r)
         elif number in (88, 89):

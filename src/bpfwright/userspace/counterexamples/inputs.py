@@ -57,8 +57,8 @@ class Input(NamedTuple):
             case ("length",):
                 return len(self.data)
             case ("map", name, key, at):
-                found = next((value for map_, there, value in self.entries if map_ == name and there == key), b"")
-                return found[at] if at < len(found) else 0
+                held: bytes = next((value for map_, there, value in self.entries if map_ == name and there == key), b"")
+                return held[at] if at < len(held) else 0
             case ("memory", at):
                 return self.memory[at] if at < len(self.memory) else 0
             case ("task", at):
@@ -76,8 +76,8 @@ class Input(NamedTuple):
         length = min(max(values.get(("length",), len(self.data)), _SHORTEST if self.data else 0), _LONGEST)
         data, context = bytearray(self.data[:length].ljust(length, b"\0")), bytearray(self.context)
         memory, task, cpu = bytearray(self.memory), dict(self.task), self.cpu
-        entries, words, random = {(name, key): bytearray(value) for name, key, value in self.entries}, dict(self.words), \
-            self.random
+        entries = {(name, key): bytearray(value) for name, key, value in self.entries}
+        words, random = dict(self.words), self.random
         for variable, value in values.items():
             match variable:
                 case ("data", at) if at < len(data):
@@ -102,10 +102,10 @@ class Input(NamedTuple):
                     words[address & ~7] = words.get(address & ~7, 0) & ~(255 << shift) | value << shift
                 case ("random",):
                     random = value
+        left = tuple(sorted((name, key, bytes(value)) for (name, key), value in entries.items()))
         return self._replace(data=bytes(data), context=bytes(context), memory=bytes(memory), cpu=cpu,
-                             task=tuple(sorted((at, value) for at, value in task.items() if value)), words=tuple(sorted(words.items())),
-                             random=random, entries=tuple(sorted((name, key, bytes(value)) for (name, key), value
-                                                                 in entries.items())))
+                             task=tuple(sorted((at, value) for at, value in task.items() if value)),
+                             words=tuple(sorted(words.items())), random=random, entries=left)
 
     def with_room(self, name: str, room: int | None) -> Input:
         """With room for only so much more in a map; None: with all of it."""
@@ -143,7 +143,8 @@ def seeds(kind: int) -> list[Input]:
         return bytes((0x45, 0)) + (20 + rest).to_bytes(2, "big") + bytes(4) + bytes((64, protocol)) + bytes(2) + bytes(
             (10, 0, 0, 1, 10, 0, 0, 2))
     tcp, udp = bytes((0x12, 0x34, 0, 80)) + bytes(8) + b"\x50\x10" + bytes(6), bytes((0x12, 0x34, 0, 53, 0, 24, 0, 0))
-    packets = [ethernet + b"\x08\0" + ipv4(6, 84) + tcp + bytes(64), ethernet + b"\x08\0" + ipv4(17, 24) + udp + bytes(16),
+    packets = [ethernet + b"\x08\0" + ipv4(6, 84) + tcp + bytes(64),
+               ethernet + b"\x08\0" + ipv4(17, 24) + udp + bytes(16),
                ethernet + b"\x86\xdd" + ipv6 + bytes((6, 64)) + bytes(32) + tcp + bytes(20),
                ethernet + b"\x81\0\0\1\x08\0" + ipv4(6, 20) + tcp + bytes(20), bytes(64), bytes(14),
                ethernet + b"\x08\0" + ipv4(1, 8) + bytes(8)]
@@ -179,8 +180,8 @@ def lay_in(machine: Userspace, loaded: UserObject, given: Input, block: int) -> 
     if given.lonely:
         machine.set_word(machine.word(TASKS), 0)
     machine.find_socket(b"\2\0\0\0" if given.socket else None)
-    for address, value in given.words:
-        machine.set_word(address, value)
+    for address, word in given.words:
+        machine.set_word(address, word)
     if given.random is not None:
         machine.set_word(RANDOM, seed_for(given.random))
     return made
@@ -195,7 +196,7 @@ def _fill(map_: Any, room: int) -> None:
             ring.submit(record, 0)
         return
     value = bytes(map_.value_size)
-    there = sum(1 for _ in map_.keys()) if map_.key_size else 0
+    there = len(list(map_.keys())) if map_.key_size else 0
     most = OWNERS if map_.spec.type in _STORAGE else map_.spec.max_entries
     for number in range(min(most - there - room, _MOST_FILLED)):
         key = (_ODD - 2 * number).to_bytes(8, "little")[:map_.key_size]

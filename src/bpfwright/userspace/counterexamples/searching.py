@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from bpfwright._host import now_ns
-from bpfwright._typing import TYPE_CHECKING, NamedTuple
+from bpfwright._typing import TYPE_CHECKING, Callable, NamedTuple
 from bpfwright.errors import Fault
 from bpfwright.userspace.counterexamples.distances import distances
 from bpfwright.userspace.counterexamples.expressions import Variable
@@ -61,23 +61,28 @@ def search(spec: ObjectSpec, program: str, verdict: Verdict, *, seconds: float =
         looking = _Searcher(runner, verdict, began + int(seconds * 0.8e9), Random(seed))
         looking.go()
         runs = runner.runs
-    found = None
+    until = began + int(seconds * 1e9)
     for candidate in looking.candidates():
-        with Runner(spec, program, kernel_btf, budget=_LONGER) as fresh:
-            until = began + int(seconds * 1e9)
-            again = fresh.run(candidate.given)
-            if not _same(again, candidate.fault):
-                continue
-            small = shrunk(candidate.given, lambda given: _same(fresh.run(given), candidate.fault),
-                           lambda: now_ns() > until or endless)
-            last = fresh.run(small)
-            runs += fresh.runs
-        with Runner(spec, program, kernel_btf, budget=_LONGER) as fresh:
-            last = fresh.run(small)
-            if last.fault is not None and _same(last, candidate.fault):
-                found = Counterexample(small, last.fault, candidate.there)
-                break
-    return Search(found, runs, (now_ns() - began) / 1e9)
+        found, more = _confirmed(spec, program, kernel_btf, candidate, lambda: endless or now_ns() > until)
+        runs += more
+        if found is not None:
+            return Search(found, runs, (now_ns() - began) / 1e9)
+    return Search(None, runs, (now_ns() - began) / 1e9)
+
+
+def _confirmed(spec: ObjectSpec, program: str, kernel_btf: Btf | None, candidate: Counterexample,
+               over: Callable[[], bool]) -> tuple[Counterexample | None, int]:
+    """The same on the program as it is, made small, and once more in a fresh machine; and how many runs that took."""
+    with Runner(spec, program, kernel_btf, budget=_LONGER) as runner:
+        if not _same(runner.run(candidate.given), candidate.fault):
+            return None, runner.runs
+        small = shrunk(candidate.given, lambda given: _same(runner.run(given), candidate.fault), over)
+        runs = runner.runs + 1
+    with Runner(spec, program, kernel_btf, budget=_LONGER) as fresh:
+        last = fresh.run(small)
+    if last.fault is None or not _same(last, candidate.fault):
+        return None, runs
+    return Counterexample(small, last.fault, candidate.there), runs
 
 
 def _same(ran: Ran, fault: Fault) -> bool:

@@ -115,8 +115,8 @@ def _candidates(wanted: Condition, values: Mapping[Variable, int], random: Rando
                 yield found
     names = sorted(wanted.names(), key=repr)
     for _ in range(guesses if names else 0):
-        guess = {name: _guess(name, values[name], random) for name in random.sample(names, min(len(names),
-                                                                                              random.choice((1, 1, 2, 4))))}
+        count = min(len(names), random.choice((1, 1, 2, 4)))
+        guess = {name: _guess(name, values[name], random) for name in random.sample(names, count)}
         if wanted.holds({**values, **guess}):
             yield guess
 
