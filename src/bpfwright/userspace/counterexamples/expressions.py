@@ -175,7 +175,8 @@ def _together(parts: list[tuple[Term, int]], values: Mapping[Variable, int], dep
 
 
 def _byte(term: Expression, target: int, now: int) -> int | None:
-    return now & ~(255 << 8 * term.b) | target << 8 * term.b
+    shift = 8 * int(term.b)
+    return now & ~(255 << shift) | target << shift
 
 
 def _swap(term: Expression, target: int, now: int) -> int | None:

@@ -47,30 +47,6 @@ class Input(NamedTuple):
     words: tuple[tuple[int, int], ...] = ()
     random: int | None = None
 
-    def value(self, variable: Variable) -> int:
-        """What a variable is in this input."""
-        match variable:
-            case ("data", at):
-                return self.data[at] if at < len(self.data) else 0
-            case ("context", at):
-                return self.context[at] if at < len(self.context) else 0
-            case ("length",):
-                return len(self.data)
-            case ("map", name, key, at):
-                held: bytes = next((value for map_, there, value in self.entries if map_ == name and there == key), b"")
-                return held[at] if at < len(held) else 0
-            case ("memory", at):
-                return self.memory[at] if at < len(self.memory) else 0
-            case ("task", at):
-                return dict(self.task).get(at, 0)
-            case ("cpu",):
-                return self.cpu
-            case ("word", address):
-                return dict(self.words).get(address, 0)
-            case ("byte", address):
-                return dict(self.words).get(address & ~7, 0) >> 8 * (address & 7) & 255
-        return self.random or 0
-
     def with_values(self, values: Mapping[Variable, int]) -> Input:
         """The input in which the variables have these values."""
         length = min(max(values.get(("length",), len(self.data)), _SHORTEST if self.data else 0), _LONGEST)

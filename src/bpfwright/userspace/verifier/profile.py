@@ -15,14 +15,14 @@ _NEWEST: dict[str, Any] = {
     "new_multiply": True, "linked_constants": True, "tnum_overlap": True, "uninitialised_stack": True,
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
     "tracing_graphs": False, "map_struct": True, "elides_null": True,
-    "elides_bounded": False, "cpus": 0, "iterators": True,
+    "elides_bounded": False, "lsm_returns": True, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
 }
 # What no small program shows: rules of the kernels that were recorded.
 _UNPROBED: dict[str, dict[str, Any]] = {
     "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False,
-                   "forks_masks": False},
-    "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False},
+                   "forks_masks": False, "lsm_returns": False},
+    "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False, "lsm_returns": False},
     "linux_7_3": {"tracing_timers": True},
     "linux_6_12": {"new_multiply": False, "forks_masks": False},
 }
