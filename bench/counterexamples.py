@@ -39,9 +39,9 @@ from bpfwright.userspace.verifier import reasons as R
 REASONS = frozenset((R.NULL, R.PACKET, R.MAP_VALUE, R.MEMORY, R.SIZE, R.STACK, R.REFERENCE, R.LOCK, R.ITERATOR,
                      R.ARITHMETIC, R.UNINITIALISED, R.LOOP))
 # Refusals in these words are of the instruction's form: whatever it is run on, it does no harm that a run could show.
-_FORM = ("is not aligned", " aligned bytes", "can only be stored whole", "spilled", "cannot be accessed directly",
-         "go over the end of", "a pointer is subtracted", "both are pointers", "would cut it", ", a pkt_end",
-         ", a pointer", ", a map_ptr", ", a sock")
+_FORM = ("is not aligned", " aligned bytes", "must be aligned", "can only be stored whole", "spilled",
+         "cannot be accessed directly", "does not point to the lock", "go over the end of", "a pointer is subtracted",
+         "both are pointers", "would cut it", ", a pkt_end", ", a pointer", ", a map_ptr", ", a sock")
 _ETHERNET = 14  # bytes that every packet has: no interface, and no test run, gives a program a shorter one
 _FIRST_BYTES = re.compile(r"^bytes (-?\d+) to (\d+) of the packet:")
 SECONDS = 5.0
@@ -154,10 +154,10 @@ def measure(cases: list[tuple[Mutant, Verdict]], vmlinux: Btf, quiet: bool) -> l
 
 def _faults(mutant: Mutant, found: Counterexample, vmlinux: Btf) -> bool:
     """Once more, in a machine that knows nothing of the search."""
-    with Runner(mutant.spec, mutant.spec.programs[0].name, vmlinux, budget=20_000_000) as runner:
+    with Runner(mutant.spec, mutant.spec.programs[0].name, vmlinux, budget=1_000_000) as runner:
         ran = runner.run(found.given)
         return ran.fault is not None and ran.fault.kind == found.fault.kind and (
-            ran.fault.instruction == found.fault.instruction)
+            ran.fault.instruction == found.fault.instruction or ran.fault.kind == "budget")
 
 
 def sound(sources: list[Source], count: int, vmlinux: Btf, random: Random) -> list[str]:

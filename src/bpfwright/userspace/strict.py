@@ -360,10 +360,10 @@ class Strict:
             if what == "s":
                 raise self._fault("call", at, 0, f"a size of 0 in r{register}, where at least 1 is asked for")
             return
+        if region is not None and region.kind == "null" and not null and what not in ("s", "z", "n", "a"):
+            raise self._fault("call", at, value, f"r{register} is null")
         if what in ("s", "z", "n", "a", "m", "c", "f", "str"):
             return
-        if region is not None and region.kind == "null" and not null:
-            raise self._fault("call", at, value, f"r{register} is null")
         size = self._size(what, arguments, register, r)
         if size and region is not None and not (null and not value):
             self.reach(at, region, value, size, what in ("w", "W", "V") or what[:1] == "l")

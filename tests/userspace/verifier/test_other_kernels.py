@@ -47,8 +47,8 @@ def mistakes() -> dict[str, ObjectSpec]:
 
 @pytest.mark.parametrize("kernel", ALL_PROFILES)
 def test_mistakes_in_c(kernel: str, mistakes: dict[str, ObjectSpec]) -> None:
-    """Every program that a kernel refused is refused, at the same instruction; and where its sentence tells a class (those
-    of 7.3 do not), for a reason of that class."""
+    """Every program that a kernel refused is refused, at the same instruction; and where its sentence tells a class
+    (those of 7.3 do not), for a reason of that class."""
     profile = Profile(ALL_PROFILES[kernel], limit=20_000)
     vmlinux = Btf.open("/sys/kernel/btf/vmlinux")
     logs = sorted((SAID_OF_C / kernel).glob("*.log"))

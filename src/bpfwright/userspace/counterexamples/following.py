@@ -32,7 +32,7 @@ _MOST_EVENTS, _LONGEST_VALUE = 3000, 4096
 _PLAIN, _TASK_SIZE = frozenset(("data", "context", "memory", "task")), 16384
 _QUEUES, _UPDATED, _STORAGE = (22, 23), frozenset((1, 5, 11, 22, 23)), frozenset((107, 145, 156, 210))
 _LOOKUPS, _ARRAYS = (1, 195), (2, 6)
-_SOCKETS, _RESERVE, _RESERVE_DYNPTR, _LOOP = (84, 85, 99), 131, 198, 181
+_SOCKETS, _RESERVE, _RESERVE_DYNPTR, _LOOP, _FOR_EACH = (84, 85, 99), 131, 198, 181, 164
 _PACKET_LOADS = {26: (2, 3, 4), 189: (2, 3, 4), 68: (2, 3, 4)}
 _PROBES, _TEXTS = (4, 112, 113, 148), (45, 114, 115)
 _WORDS = {14: PID_TGID, 15: UID_GID, 80: CGROUP, 46: SOCKET_COOKIE, 47: SOCKET_UID, 174: ATTACH_COOKIE, 186: RETVAL}
@@ -456,6 +456,9 @@ class Follower:
                         self._condition(at, "jeq", last, 0, 8, True, at + 1)
 
             self._after(copied)
+        elif number == _FOR_EACH:
+            walked = self.strict.map_at(r[1])
+            self._after(lambda now: self._walked(at, walked, now[0]))
         elif number == _LOOP:
             count = terms[1]
             if count is not None:
@@ -483,6 +486,11 @@ class Follower:
 
     def _note(self, event: Event) -> None:
         self.events.append(event)
+
+    def _walked(self, at: int, map_: UserMap | None, count: int) -> None:
+        """There may be nothing to walk over."""
+        if map_ is not None and not count and map_.key_size:
+            self.events.append(Event("lookup", at, name=map_.spec.name, key=bytes(map_.key_size), held=False, place=at))
 
     def _found(self, number: int, value: int) -> Expression | None:
         """What a helper that asks the machine gave, as a variable."""

@@ -86,8 +86,9 @@ def _confirmed(spec: ObjectSpec, program: str, kernel_btf: Btf | None, candidate
 
 
 def _same(ran: Ran, fault: Fault) -> bool:
-    return (ran.fault is not None and ran.sure and ran.fault.kind == fault.kind
-            and ran.fault.instruction == fault.instruction)
+    """Endless runs are stopped somewhere: where says nothing."""
+    return ran.fault is not None and ran.sure and ran.fault.kind == fault.kind and (
+        ran.fault.instruction == fault.instruction or fault.kind == "budget")
 
 
 class _Followed(NamedTuple):
