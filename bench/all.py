@@ -40,6 +40,7 @@ SCRIPTS = (
     Script("userspace.py", "The userspace machine: first results, and captures"),
     Script("machines.py", "The same bytecode in the kernel's JIT and in ours"),
     Script("agreement.py", "Our verifier and the kernel's", ("--count", "300")),
+    Script("counterexamples.py", "Inputs that show seeded bugs"),
     Script("differential.py", "The same programs in every engine and in the kernel",
            ("--count", "60", "--inputs", "5")),
 )

@@ -2,7 +2,7 @@
 _bpfwright() {
     local words='' now=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} before=${COMP_WORDS[COMP_CWORD-1]}
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W 'build conformance-plugin debug demo doctor inspect load ps run test-run types --help --version' -- "$now"))
+        COMPREPLY=($(compgen -W 'build conformance-plugin debug demo doctor inspect load ps run test-run types verify --help --version' -- "$now"))
         return
     fi
     case "$verb:$before" in
@@ -18,6 +18,8 @@ _bpfwright() {
         test-run:--machine) words='user kernel' ;;
         test-run:--engine) words='jit interpreter' ;;
         test-run:-f|test-run:--format) words='table json jsonl csv' ;;
+        verify:--kernel) words='5.10 6.1 6.12 6.18 7.3 all' ;;
+        verify:-f|verify:--format) words='text json' ;;
     esac
     [ -n "$words" ] || [ "${now#-}" = "$now" ] || case "$verb" in
         build) words='--help --output --target -h -o' ;;
@@ -31,6 +33,7 @@ _bpfwright() {
         run) words='--for --format --help --json --output -f -h -j -o' ;;
         test-run) words='--engine --format --help --in --json --machine --maps --out --output --seed -f -h -j -o' ;;
         types) words='--help --output --tracepoint -h -o -t' ;;
+        verify) words='--btf --budget-s --format --help --json --kernel --no-search --seed --verbose -f -h -j -v' ;;
     esac
     if [ -n "$words" ]; then
         COMPREPLY=($(compgen -W "$words" -- "$now"))

@@ -173,8 +173,9 @@ class TargetError(BpfwrightError, LookupError):
 class Fault(BpfwrightError):
     """A program of the userspace machine did what no verifier lets pass, and was stopped there.
 
-    `kind` is one of `read`, `write`, `budget`, `depth`, `instruction`, `call`; `instruction` a slot of the linked
-    program; `address` where it reached; `line` the source line, when the object has one.
+    `kind` is one of `read`, `write`, `budget`, `depth`, `instruction`, `call`, `held` (it ended without giving back
+    what it took), `unset` (it used what nothing was stored in); `instruction` a slot of the linked program; `address`
+    where it reached; `line` the source line, when the object has one.
     """
 
     exit_code = 5
@@ -182,7 +183,8 @@ class Fault(BpfwrightError):
     def __init__(self, kind: str, instruction: int, address: int = 0, *, why: str = "", line: object = None) -> None:
         said = {"read": f"reads memory that is not its own, at {address:#x}",
                 "write": f"writes memory that is not its own, at {address:#x}", "budget": "does not come to an end",
-                "depth": "calls too deep", "instruction": "means nothing", "call": "calls what is not there"}[kind]
+                "depth": "calls too deep", "instruction": "means nothing", "call": "calls what is not there",
+                "held": "ends the program, which still holds something", "unset": "uses what was never set"}[kind]
         super().__init__(f"instruction {instruction} {said}", why=why or (str(line) if line else ""))
         self.kind = kind
         self.instruction = instruction

@@ -31,6 +31,7 @@ VERBS = {
     "run": "bpfwright.cli.run",
     "test-run": "bpfwright.cli.test_run",
     "types": "bpfwright.cli.types",
+    "verify": "bpfwright.cli.verify",
 }
 
 

@@ -90,13 +90,14 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def object_of(path: str, wanted: str | None) -> ObjectSpec:
-    """A file's programs: of an object, or compiled from Python for the userspace machine."""
+def object_of(path: str, wanted: str | None, knows: Any = None) -> ObjectSpec:
+    """A file's programs: of an object, or compiled from Python for the userspace machine. `knows` is a machine that
+    knows of events and kernel types what a file asks for."""
     from bpfwright.objfile import read
-    return read(file_of(path, wanted), path)
+    return read(file_of(path, wanted, knows=knows), path)
 
 
-def file_of(path: str, wanted: str | None, *, variables: bool = False) -> bytes:
+def file_of(path: str, wanted: str | None, *, knows: Any = None, variables: bool = False) -> bytes:
     """A file's programs as an object file; `variables` has their places in its DWARF, where it is compiled here."""
     if path.endswith(".o"):
         with open(path, "rb") as file:
@@ -108,7 +109,7 @@ def file_of(path: str, wanted: str | None, *, variables: bool = False) -> bytes:
     from bpfwright.userspace import Userspace
     programs = chosen_programs(path, [wanted] if wanted else [])
     with Userspace(memory_bytes=1 << 20) as machine:
-        prepare(programs, machine)
+        prepare(programs, knows or machine)
         return compile_programs(programs, Target("v3", machine.target_features), variables=variables).elf
 
 

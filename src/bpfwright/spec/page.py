@@ -5,9 +5,11 @@ Engines, stores and helpers share these places; a program sees none of them.
 from __future__ import annotations
 
 __all__ = ["ANCESTORS", "ATTACH_COOKIE", "ATTACH_TYPE", "CGROUP", "CHECKED", "CLOCK", "COMM", "CONTEXT", "CPU",
-           "CPUMASKS", "CPUS", "DESCENT", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT", "FUNCTION_ADDRESS", "JIFFY_NS",
-           "PAGE", "PID_TGID", "PROGRAM", "RANDOM", "REDIRECT", "REDIRECT_FLAGS", "REDIRECT_MAP", "RETVAL", "SECRET",
-           "SHADOW", "SOCKET_COOKIE", "SOCKET_UID", "STACK_LOW", "STACK_TOP", "TAIL_CALLS", "TASK", "TASKS",
+           "CPUMASKS", "CPUS", "DESCENT", "FAULT", "FAULT_ADDRESS", "FAULT_SLOT", "FUNCTION_ADDRESS",
+           "HELD_INTERRUPTS", "HELD_ITERATORS", "HELD_LOCKS", "HELD_OBJECTS", "HELD_PREEMPTION", "HELD_RCU",
+           "HELD_RECORDS", "HELD_SOCKETS", "JIFFY_NS", "PAGE", "PID_TGID", "PROGRAM", "RANDOM", "REDIRECT",
+           "REDIRECT_FLAGS", "REDIRECT_MAP", "RETVAL", "SECRET",
+           "SHADOW", "SOCKET", "SOCKET_COOKIE", "SOCKET_UID", "STACK_LOW", "STACK_TOP", "TAIL_CALLS", "TASK", "TASKS",
            "UID_GID"]
 
 PAGE = 0x1000
@@ -26,4 +28,8 @@ JIFFY_NS = 4_000_000  # CONFIG_HZ=250
 CHECKED = PAGE + 328  # whether the run asks the shadow
 STACK_TOP = PAGE + 120  # of the CPU that runs: the first frame stays granted
 SHADOW = PAGE + 112  # where the shadow begins
+SOCKET = PAGE + 392  # what look-ups of sockets find, or 0
+# What a run took and did not give back, by kind: counts.
+HELD_RECORDS, HELD_SOCKETS, HELD_LOCKS, HELD_OBJECTS = PAGE + 400, PAGE + 408, PAGE + 416, PAGE + 424
+HELD_ITERATORS, HELD_RCU, HELD_PREEMPTION, HELD_INTERRUPTS = PAGE + 432, PAGE + 440, PAGE + 448, PAGE + 456
 DESCENT = PAGE + 0x200  # the bytes 255 to 0: the end of every object's shadow

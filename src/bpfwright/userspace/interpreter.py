@@ -49,6 +49,7 @@ class Interpreter:
         self.trace: Callable[[int, list[int]], None] | None = None
         self.counts: Counts | None = None
         self.stack_top = 0
+        self.ended = 0  # the slot that ended the last run
         self._at = 0
         self._steps: list[Step | None] = [None] * len(code.slots)
 
@@ -69,6 +70,11 @@ class Interpreter:
             self.arena.forbid(self.stack_top - STACK_SIZE, STACK_SIZE)
         self._frame(self.stack_top)
         return self._go(slot, budget)
+
+    def probe(self, slot: int) -> None:
+        """From now on a load at this slot gives 0 where nothing is."""
+        self.probes |= {slot}
+        self._steps[slot] = None
 
     def _frame(self, top: int) -> None:
         """A new frame ends at `top`: zeroed, and the program's own."""
@@ -394,7 +400,11 @@ class Interpreter:
         return then
 
     def _exit(self, slot: int, i: Instruction) -> Step:
-        return self._leave
+        def leave(r: list[int]) -> int:
+            self.ended = slot
+            return self._leave(r)
+
+        return leave
 
     def _nothing(self, slot: int, i: Instruction) -> Step:
         raise Fault("instruction", slot)

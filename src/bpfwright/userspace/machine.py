@@ -13,7 +13,9 @@ from bpfwright.maps.stores._header import KIND
 from bpfwright.spec.linking import POISON_CALL, Reference, bare_name, link, reachable
 from bpfwright.spec.machine import LoadedMap
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
-from bpfwright.spec.page import ATTACH_TYPE, CPU, PID_TGID, PROGRAM, RANDOM, REDIRECT, TAIL_CALLS, UID_GID
+from bpfwright.spec.page import (ATTACH_TYPE, CPU, HELD_INTERRUPTS, HELD_ITERATORS, HELD_LOCKS, HELD_OBJECTS,
+                                 HELD_PREEMPTION, HELD_RCU, HELD_RECORDS, HELD_SOCKETS, PID_TGID, PROGRAM, RANDOM,
+                                 REDIRECT, SOCKET, TAIL_CALLS, UID_GID)
 from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.code import KFUNC, code_of
 from bpfwright.userspace.coverage import Report, measuring
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["UserObject", "Userspace"]
 
 _PATIENCE = 50_000  # instructions walked, about a second: what takes longer to verify runs checked
+_HELD = ((HELD_RECORDS, "a record of a ring"), (HELD_SOCKETS, "a socket"), (HELD_LOCKS, "a lock"),
+         (HELD_OBJECTS, "a kernel object"), (HELD_ITERATORS, "an iterator"), (HELD_RCU, "an RCU section"),
+         (HELD_PREEMPTION, "preemption switched off"), (HELD_INTERRUPTS, "interrupts switched off"))
 _PROG_ARRAY, _TASK_STORAGE, _OF_MAPS = 3, 29, (12, 13)
 
 
@@ -66,14 +71,18 @@ class Userspace(World, Unattached):
     resolved against (bytes or a Btf); without it every type is what the object itself says. `budget` ends runs that
     were not verified after so many instructions (in native code: rounds of loops). `engine` is `interpreter`, `jit`, or
     `auto`: short runs are interpreted, long ones compiled. `checks`: `auto` checks each access of programs that the
-    verifier does not accept, `always` those of all. `counts` keeps how often each instruction ran.
+    verifier does not accept, `always` those of all, `strict` holds every access to the one object that its pointer came
+    from, and every call to what the helper asks for (interpreter only; see strict.py). `counts` keeps how often each
+    instruction ran.
     """
 
     def __init__(self, *, seed: int = 0, cpus: int = 2, memory_bytes: int = 1 << 30,
                  kernel_btf: Btf | bytes | None = None, budget: int = 10_000_000, engine: str = "auto",
                  checks: str = "auto", counts: bool = False) -> None:
-        if checks not in ("auto", "always"):
-            raise UsageError(f"checks={checks!r} means nothing", cure='Choose "auto" or "always".')
+        if checks not in ("auto", "always", "strict"):
+            raise UsageError(f"checks={checks!r} means nothing", cure='Choose "auto", "always" or "strict".')
+        if checks == "strict" and engine != "interpreter":
+            raise UsageError("only the interpreter checks strictly", cure='Say engine="interpreter" too.')
         self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf"))
         self.concurrent = False  # programs run when they are asked to, and while nobody waits for their events
         if engine not in ("auto", "interpreter", "jit"):
@@ -119,8 +128,16 @@ class Userspace(World, Unattached):
         """A run of a program begins on this CPU."""
         self.set_cpu(cpu)
         for word, value in ((TAIL_CALLS, 0), (PROGRAM, spec.type), (ATTACH_TYPE, spec.expected_attach_type),
-                            (REDIRECT, 0)):
+                            (REDIRECT, 0), *((held, 0) for held, _ in _HELD)):
             self.set_word(word, value)
+
+    def held(self) -> list[str]:
+        """What the run took and did not give back, or gave back without having it."""
+        return [what for word, what in _HELD if self.word(word)]
+
+    def find_socket(self, sock: bytes | None) -> None:
+        """What look-ups of sockets find from now on: a struct bpf_sock (80 bytes, the rest zeros), or nothing."""
+        self.set_word(SOCKET, 0 if sock is None else self.place(sock.ljust(80, b"\0")))
 
     # loading
 

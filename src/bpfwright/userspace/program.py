@@ -25,6 +25,7 @@ __all__ = ["Run", "UserProgram"]
 
 _OF_KERNEL_OBJECTS = frozenset((17, 26, 28, 29))  # bpf_prog_type: raw tracepoints, tracing, extensions, LSM
 _WORTH_COMPILING = 100  # runs; compiling takes tens of milliseconds, interpreting a run some hundredths
+_EXIT = 0x95
 _TAIL_CALL, _MOST_TAIL_CALLS, _PROG_ARRAY_MISS = 12, 33, -2 & (1 << 64) - 1
 
 
@@ -62,6 +63,11 @@ class UserProgram:
         if spec.type in _OF_KERNEL_OBJECTS:
             self.judge()
         self.interpreter = Interpreter(code, machine.arena, self, probes=self.probes)
+        self.strict = None
+        if machine.checks == "strict":
+            from bpfwright.userspace.strict import Strict
+            self.strict = Strict(self)
+            self.interpreter.trace = self.strict.step
         self._native: NativeProgram | None = None
         self.counts: Counts | None = None
         self.faulted = False  # a run was stopped in the middle
@@ -118,6 +124,9 @@ class UserProgram:
 
     def run(self, stage: Any, cpu: int = 0) -> int:
         """Interpret it once on what is laid out; r0."""
+        if self.strict is not None:
+            self.interpreter.stack_top = self.machine.arena.stack_top(cpu)
+            self.strict.begin(stage.context)
         return self._guarded(stage, cpu, lambda: self.interpreter.run(0, (stage.context,), cpu=cpu,
                                                                       budget=self.machine.budget))
 
@@ -162,6 +171,8 @@ class UserProgram:
         first, second = (*words, 0, 0)[:2]
         if native is not None:
             return self._guarded(None, cpu, lambda: native.call(first, second, machine.budget, cpu), first)
+        if self.strict is not None:
+            self.strict.begin(0, 2)
         return self._guarded(None, cpu, lambda: self.interpreter.run(0, words, cpu=cpu, budget=machine.budget),
                              first)
 
@@ -170,6 +181,8 @@ class UserProgram:
         slot = address - FUNCTIONS
         if slot not in self.code.starts:
             raise Fault("call", 0, address)
+        if self.strict is not None:
+            self.strict.begin(0, len(words))
         return self._guarded(None, cpu, lambda: self.interpreter.run(slot, words, cpu=cpu, budget=self.machine.budget))
 
     def _engine(self, repeat: int) -> NativeProgram | None:
@@ -198,7 +211,11 @@ class UserProgram:
         machine.set_word(CONTEXT, stage.context if stage is not None else context)
         self.stage = stage
         try:
-            return run()
+            value = run()
+            held = machine.held()
+            if held:
+                raise Fault("held", self._end(), why=f"{' and '.join(held)} is still held, or was given back twice")
+            return value
         except Fault as fault:
             self.faulted = True
             if fault.line is None:
@@ -207,6 +224,11 @@ class UserProgram:
             raise
         finally:
             self.stage = None
+
+    def _end(self) -> int:
+        """Where the last run ended; native code does not say, and mostly has one exit."""
+        slots = self.code.slots
+        return self.interpreter.ended or next((at for at, each in enumerate(slots) if each and each.opcode == _EXIT), 0)
 
     def statistics(self) -> tuple[int, int, int]:
         """(runs, ns in all, 0)."""
@@ -270,6 +292,8 @@ class UserProgram:
         other.frames = []
         other.registers[:] = [0, r[1], *([0] * 8), r[10]]
         other.stack_top = interpreter.stack_top
+        if target.strict is not None:
+            target.strict.begin(r[1])
         try:
             value = other._go(0, machine.budget)
         finally:

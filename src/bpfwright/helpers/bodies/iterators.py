@@ -1,7 +1,8 @@
 """Open-coded iterators over numbers (kernel/bpf/bpf_iter.c): 8 bytes of state, the number given last and the end."""
 from __future__ import annotations
 
-from bpfwright.spec.memory import load32, store32
+from bpfwright.spec.memory import load32, load64, store32, store64
+from bpfwright.spec.page import HELD_ITERATORS
 from bpfwright.types import i64, u64
 
 __all__ = ["destroy", "next_number", "new"]
@@ -12,6 +13,7 @@ _SIGN = 0x80000000
 
 def new(state: u64, start: u64, end: u64) -> i64:
     """Signed bounds are compared with their sign bits turned."""
+    store64(HELD_ITERATORS, load64(HELD_ITERATORS) + 1)  # also of what gives nothing: it is to be destroyed
     low = (start & 0xFFFFFFFF) ^ _SIGN
     high = (end & 0xFFFFFFFF) ^ _SIGN
     if low > high or high - low > 0x800000:
@@ -34,4 +36,5 @@ def next_number(state: u64) -> u64:
 
 
 def destroy(state: u64) -> u64:
+    store64(HELD_ITERATORS, load64(HELD_ITERATORS) - 1)
     return 0

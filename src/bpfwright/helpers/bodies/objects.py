@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from bpfwright.spec.memory import fill, load8, load32, load64, store8, store64
-from bpfwright.spec.page import CPUMASKS, CPUS, PID_TGID, RETVAL, TASKS
+from bpfwright.spec.page import CPUMASKS, CPUS, HELD_OBJECTS, PID_TGID, RETVAL, TASKS
 from bpfwright.spec.shadow import grant, revoke
 from bpfwright.types import i64, u64
 
@@ -21,14 +21,19 @@ def task_from_pid(pid: u64) -> u64:
         return 0
     for index in range(load32(table)):
         if load32(table + 16 + 16 * index) == pid & _HALF:
+            store64(HELD_OBJECTS, load64(HELD_OBJECTS) + 1)
             return load64(table + 24 + 16 * index)
     return 0
 
 
 def exchange(place: u64, pointer: u64) -> u64:
-    """bpf_kptr_xchg()."""
+    """bpf_kptr_xchg(): the map holds the new one, the program what was there."""
     before = load64(place)
     store64(place, pointer)
+    if before != 0:
+        store64(HELD_OBJECTS, load64(HELD_OBJECTS) + 1)
+    if pointer != 0:
+        store64(HELD_OBJECTS, load64(HELD_OBJECTS) - 1)
     return before
 
 
@@ -63,6 +68,7 @@ def cpumask_create() -> u64:
             store8(mask + _MASK_SIZE, 1)
             fill(mask, 0, _MASK_SIZE)
             grant(mask, _MASK_SIZE)
+            store64(HELD_OBJECTS, load64(HELD_OBJECTS) + 1)
             return mask
     return 0
 
@@ -70,6 +76,7 @@ def cpumask_create() -> u64:
 def cpumask_release(mask: u64) -> u64:
     revoke(mask, _MASK_SIZE)
     store8(mask + _MASK_SIZE, 0)
+    store64(HELD_OBJECTS, load64(HELD_OBJECTS) - 1)
     return 0
 
 

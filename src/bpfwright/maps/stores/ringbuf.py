@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bpfwright.maps.stores._header import BODY, E2BIG, EINVAL, MAX_ENTRIES, OWN
 from bpfwright.spec.memory import copy, load32, load64, store32, store64
+from bpfwright.spec.page import HELD_RECORDS
 from bpfwright.spec.shadow import grant, revoke
 from bpfwright.types import i64, u64
 
@@ -42,6 +43,7 @@ def reserve(m: u64, size: u64, flags: u64) -> u64:
     store32(header + 4, m)
     store64(m + PRODUCER, at + whole)
     grant(header + 8, size)
+    store64(HELD_RECORDS, load64(HELD_RECORDS) + 1)
     return header + 8
 
 
@@ -49,6 +51,7 @@ def submit(record: u64, flags: u64) -> u64:
     size = load32(record - 8) & _LENGTH
     revoke(record, size)
     store32(record - 8, size)
+    store64(HELD_RECORDS, load64(HELD_RECORDS) - 1)
     return 0
 
 
@@ -56,6 +59,7 @@ def discard(record: u64, flags: u64) -> u64:
     size = load32(record - 8) & _LENGTH
     revoke(record, size)
     store32(record - 8, size | _DISCARD)
+    store64(HELD_RECORDS, load64(HELD_RECORDS) - 1)
     return 0
 
 

@@ -118,13 +118,15 @@ class Call:
         if reg.type & K.BASE not in _KEYS:
             raise self._wrong(number, reg, "a pointer to a key")
         self._bytes(number, reg, one.key_size, False, False, False)
-        if self.number == _LOOKUP and one.kind in (2, 6) and self.w.profile.elides_null:
-            key = self._constant_key(reg, one.key_size)
+        if self.number == _LOOKUP and one.kind in (2, 6) and (
+                self.w.profile.elides_null or self.w.profile.elides_bounded):
+            key = self._largest_key(reg, one.key_size)
             if key is not None and 0 <= key < one.max_entries:
                 self.never_null = True
 
-    def _constant_key(self, reg: Reg, size: int) -> int | None:
-        """The key, if it stands on the stack and is known."""
+    def _largest_key(self, reg: Reg, size: int) -> int | None:
+        """The key, if it stands on the stack and is known; or the largest that it can be, where no kernel asks for it
+        but proofs do (`elides_bounded`)."""
         if reg.type != K.STACK or reg.mask:
             return None
         offset = reg.off + s64(reg.value)
@@ -138,7 +140,8 @@ class Call:
             zeros += 1
         if zeros >= size:
             return 0
-        if not slot.spilled or slot.reg is None or slot.reg.type != SCALAR or slot.reg.mask:
+        if not slot.spilled or slot.reg is None or slot.reg.type != SCALAR or (
+                slot.reg.mask and not self.w.profile.elides_bounded):
             return None
         spilled = 0
         while first - spilled >= 0 and slot.kinds[first - spilled] == K.S_SPILL:
@@ -146,7 +149,7 @@ class Call:
         if spilled != size:
             return None
         mark_slot(self.w, reg.frame, at)
-        return slot.reg.value
+        return slot.reg.umax if slot.reg.mask else slot.reg.value
 
     def _value(self, number: int, reg: Reg) -> None:
         assert self.map is not None

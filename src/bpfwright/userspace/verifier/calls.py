@@ -1,13 +1,15 @@
 """Calls and returns: helpers with their arguments, functions of the program's own, callbacks, the end of a path."""
 from __future__ import annotations
 
+from bpfwright._abi import bpf as B
 from bpfwright._typing import TYPE_CHECKING, Any, Callable
+from bpfwright.formats.btf import Kind
 from bpfwright.formats.isa.opcodes import OPCODES
 from bpfwright.userspace.verifier import arguments, contexts, locks, memory
 from bpfwright.userspace.verifier import kinds as K
 from bpfwright.userspace.verifier import reasons as R
 from bpfwright.userspace.verifier.helpers import PROTOTYPES, callback_argument, variant
-from bpfwright.userspace.verifier.program import Subprogram
+from bpfwright.userspace.verifier.program import Subprogram, find
 from bpfwright.userspace.verifier.reasons import Rejected
 from bpfwright.userspace.verifier.state import UNINIT, Frame, Reference, State, replace_all
 from bpfwright.userspace.verifier.values import SCALAR, Reg, sync, unknown, zero_offset
@@ -24,6 +26,7 @@ _TAIL_CALL, _SPIN_LOCK, _SPIN_UNLOCK, _CURRENT_CPU = 12, 93, 94, 8
 _MAX_LOOPS = 1 << 23
 _STRINGS = frozenset({45, 67, 114, 115, 141})       # whose result is at most the size they were given
 _SCRATCH = range(6)
+_YES_OR_NO = frozenset(("audit_rule_known", "inode_xattr_skipcap"))  # security hooks that answer with a bool
 
 
 def resolve(w: Walk) -> None:
@@ -177,7 +180,7 @@ def _check_return(w: Walk) -> None:
             return
         wanted = None
     else:
-        wanted = contexts.returns(w.program)
+        wanted = contexts.returns(w.program) or _security_answer(w)
     reg = regs[0]
     if not reg.type:
         raise Rejected(R.UNINITIALISED, "r0 is not set when the program ends", "a value in r0 on every path", (0,))
@@ -193,6 +196,20 @@ def _check_return(w: Walk) -> None:
     if reg.smin < low or reg.smax > high or reg.type != SCALAR:
         raise Rejected(R.RETURN, f"the program may return {reg.smin} to {reg.smax}, the hook allows {low} to {high}",
                        f"a value from {low} to {high} in r0 on every path", (0,))
+
+
+def _security_answer(w: Walk) -> tuple[int, int] | None:
+    """What a security hook may answer since Linux 6.12: an errno or 0 (bpf_lsm_get_retval_range)."""
+    program = w.program
+    if program.kind != B.BPF_PROG_TYPE_LSM or program.attach_type != B.BPF_LSM_MAC or not w.profile.lsm_returns:
+        return None
+    if program.attach_to in _YES_OR_NO:
+        return 0, 1
+    if program.kernel is not None:
+        function = find(program.kernel, f"bpf_lsm_{program.attach_to}", Kind.FUNC)
+        if function and not program.kernel.type_of(program.kernel.type_of(function)):
+            return None  # it answers nothing
+    return -4095, 0
 
 
 # What is held

@@ -14,15 +14,16 @@ _NEWEST: dict[str, Any] = {
     "tracks_swaps": True, "forks_masks": True,
     "new_multiply": True, "linked_constants": True, "tnum_overlap": True, "uninitialised_stack": True,
     "private_stack": True, "stack_rounding": 16, "immediate_context_stores": True, "tracing_timers": False,
-    "tracing_graphs": False, "map_struct": True, "elides_null": True, "cpus": 0, "iterators": True,
+    "tracing_graphs": False, "map_struct": True, "elides_null": True,
+    "elides_bounded": False, "lsm_returns": True, "cpus": 0, "iterators": True,
     "lock_in_functions": True, "limit": 1_000_000,
     "compares_addresses": True, "iterator_at_end": True, "release_unmoved": True,
 }
 # What no small program shows: rules of the kernels that were recorded.
 _UNPROBED: dict[str, dict[str, Any]] = {
     "linux_5_10": {"new_multiply": False, "lock_in_functions": False, "iterators": False, "map_struct": False,
-                   "forks_masks": False, "release_unmoved": False},
-    "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False},
+                   "forks_masks": False, "release_unmoved": False, "lsm_returns": False},
+    "linux_6_1": {"new_multiply": False, "forks_masks": False, "lock_in_functions": False, "lsm_returns": False},
     "linux_7_3": {"tracing_timers": True},
     "linux_6_12": {"new_multiply": False, "forks_masks": False},
 }
@@ -32,7 +33,8 @@ class Profile:
     """A kernel, as far as verdicts depend on it.
 
     `Profile("linux_6_18")` reads its recorded tables; keyword arguments change single rules (`cpus` is the number of
-    CPUs that the kernel counts, 0 when it is unknown).
+    CPUs that the kernel counts, 0 when it is unknown; `elides_bounded` is no kernel's: look-ups in arrays by a bounded
+    index find something, which proves that a null check is not missed).
     """
 
     __slots__ = (*_NEWEST, "contexts", "helpers", "name", "only_gpl", "structs")
