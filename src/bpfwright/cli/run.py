@@ -3,6 +3,9 @@
 A file that attaches its programs itself runs as a script; what follows `--` are its arguments. A file that only
 declares programs and names their targets is attached as it stands: its rings are printed as they fill and its log lines
 as they come, until Ctrl-C or --for, and how many events were lost comes last.
+
+--record keeps what the programs and the file found, --replay runs both again on it: without a kernel, without
+privilege, on any system, and with the same output.
 """
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ EXAMPLES = (
     "bpfwright run opens.py                  attach what it declares, print its events",
     "bpfwright run opens.py --for 10 -j      for ten seconds, as JSON Lines",
     "bpfwright run tool.py -- --port 80      a script with arguments of its own",
+    "bpfwright run --record a.rec opens.py   the same, and keep what happened",
+    "bpfwright run --replay a.rec opens.py   what happened, once more: no kernel, no privilege",
 )
 
 POLL_MS = 100
@@ -37,6 +42,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.py", help="the file")
     parser.add_argument("words", nargs="*", metavar="ARGUMENT", help="the script's own, after --")
     parser.add_argument("--for", dest="seconds", type=float, metavar="S", help="stop after S seconds")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--record", metavar="REC", help="keep what its programs find, in a file")
+    again.add_argument("--replay", metavar="REC", help="run it on what was recorded, without a kernel")
     group = parser.add_argument_group("output of a file that only declares programs")
     group.add_argument("-f", "--format", choices=("table", "jsonl", "csv"), default="table", help="(table)")
     group.add_argument("-j", "--json", dest="format", action="store_const", const="jsonl", help="the same as -f jsonl")
@@ -44,7 +52,40 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    names = _execute(chosen.file, chosen.words)
+    if chosen.replay:
+        return _replay(chosen)
+    return _record(chosen) if chosen.record else _run(chosen, None)
+
+
+def _record(chosen: argparse.Namespace) -> int:
+    from bpfwright.recording.recorder import Recorder
+    from bpfwright.session import using
+    with Recorder(words=chosen.words) as machine:
+        try:
+            with using(machine):
+                return _run(chosen, machine)
+        finally:
+            made = machine.finish()
+            made.write(chosen.record)
+            print(f"bpfwright: recorded {len(made.runs):,} runs in {chosen.record}, {made.lost:,} lost",
+                  file=sys.stderr)
+
+
+def _replay(chosen: argparse.Namespace) -> int:
+    from bpfwright.formats.recording import Recording
+    from bpfwright.recording.replay import Replay
+    from bpfwright.session import using
+    recording = Recording.open(chosen.replay)
+    chosen.words = chosen.words or list(recording.facts.get("words", ()))
+    with Replay(recording) as machine:
+        with using(machine):
+            code = _run(chosen, machine)
+        print(f"bpfwright: replayed {machine.replayed:,} runs of {chosen.replay} without a kernel", file=sys.stderr)
+    return code
+
+
+def _run(chosen: argparse.Namespace, told: Any) -> int:
+    names = _execute(chosen.file, chosen.words, told)
     if _attaches_itself(names):
         return 0
     from bpfwright.spec.program import BoundProgram
@@ -66,13 +107,16 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _execute(path: str, words: list[str]) -> dict[str, Any]:
+def _execute(path: str, words: list[str], told: Any) -> dict[str, Any]:
     import runpy
     if not os.path.isfile(path):
         raise FileNotFoundError(2, os.strerror(2), path)
     sys.argv = [path, *words]
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
-    return runpy.run_path(path, run_name="__main__")
+    if told is None:
+        return runpy.run_path(path, run_name="__main__")
+    from bpfwright.recording.world import script_builtins
+    return runpy.run_path(path, {"__builtins__": script_builtins(told)}, "__main__")
 
 
 def _attaches_itself(names: dict[str, Any]) -> bool:
@@ -92,7 +136,7 @@ def _follow(chosen: argparse.Namespace, session: Session) -> None:
     seen = 0
     try:
         with destination(chosen) as to:
-            while end is None or now_ns() < end:
+            while (end is None or now_ns() < end) and not getattr(session.machine, "ended", False):
                 select.select([], [], [], POLL_MS / 1000)
                 for name, events in rings.items():
                     rows = list(_rows(events))

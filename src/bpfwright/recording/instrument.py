@@ -44,7 +44,7 @@ _NO_WAKEUP = 1
 class Plan(NamedTuple):
     """What a reader of one program's records has to know. `number` is the program's in the recording; `fields` are
     (offset, bytes) of the context, `loads` by function the instructions whose values are noted, `functions` the kernel
-    functions whose results are."""
+    functions whose results are, `reached` all functions of the program."""
 
     name: str
     number: int
@@ -52,6 +52,7 @@ class Plan(NamedTuple):
     fields: tuple[tuple[int, int], ...]
     loads: dict[str, tuple[int, ...]]
     functions: tuple[str, ...]
+    reached: tuple[str, ...]
 
 
 def instrument(spec: ObjectSpec, cpus: int, first: int, wanted: list[ProgramSpec]) -> tuple[ObjectSpec, list[Plan]]:
@@ -176,7 +177,7 @@ class _Build:
     def plan(self) -> Plan:
         return Plan(self.program.name, self.number, self.program.type, self.origins.fields,
                     {name: tuple(sorted(loads)) for name, loads in self.origins.loads.items() if loads},
-                    tuple(self.kernel_functions))
+                    tuple(self.kernel_functions), tuple(self.names))
 
     def functions(self) -> list[Function]:
         """All that the program is made of now."""
