@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,13 @@ def test_a_replay_prints_the_same(name: str, tmp_path: Path, request: pytest.Fix
     test = getattr(test_examples, f"test_{name}")
     test(**{wanted: request.getfixturevalue(wanted) for wanted in inspect.signature(test).parameters})
     (example,) = ran
+
+    folder = request.config.getoption("--keep-recordings")
+    if folder:
+        shutil.copyfile(kept, Path(folder) / f"{name}.rec")
+        (Path(folder) / f"{name}.txt").write_text(example.heard)
+        if name == "packet_capture":
+            shutil.copyfile(tmp_path / "out.pcap", Path(folder) / f"{name}.pcap")
 
     recording = Recording.open(str(kept))
     assert recording.runs and recording.lost == 0

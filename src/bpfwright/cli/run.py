@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import select
+import signal
 import sys
 
 from bpfwright._host import now_ns
@@ -45,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--record", metavar="REC", help="keep what its programs find, in a file")
     again.add_argument("--replay", metavar="REC", help="run it on what was recorded, without a kernel")
+    parser.add_argument("--changed", action="store_true", help="with --replay: the programs may be others by now")
     group = parser.add_argument_group("output of a file that only declares programs")
     group.add_argument("-f", "--format", choices=("table", "jsonl", "csv"), default="table", help="(table)")
     group.add_argument("-j", "--json", dest="format", action="store_const", const="jsonl", help="the same as -f jsonl")
@@ -77,7 +79,7 @@ def _replay(chosen: argparse.Namespace) -> int:
     from bpfwright.session import using
     recording = Recording.open(chosen.replay)
     chosen.words = chosen.words or list(recording.facts.get("words", ()))
-    with Replay(recording) as machine:
+    with Replay(recording, strict=not chosen.changed) as machine:
         with using(machine):
             code = _run(chosen, machine)
         print(f"bpfwright: replayed {machine.replayed:,} runs of {chosen.replay} without a kernel", file=sys.stderr)
@@ -100,10 +102,7 @@ def _run(chosen: argparse.Namespace, told: Any) -> int:
     from bpfwright.session import run as attach_all
     with attach_all(*bound) as session:
         print(f"bpfwright: attached {', '.join(program.name for program in bound)}; Ctrl-C detaches", file=sys.stderr)
-        try:
-            _follow(chosen, session)
-        except KeyboardInterrupt:
-            pass
+        _follow(chosen, session)
     return 0
 
 
@@ -134,10 +133,14 @@ def _follow(chosen: argparse.Namespace, session: Session) -> None:
     printers = {name: _Printer(chosen, name if len(rings) > 1 else "") for name in rings}
     end = now_ns() + int(chosen.seconds * 1e9) if chosen.seconds is not None else None
     seen = 0
+    last = False
     try:
-        with destination(chosen) as to:
-            while (end is None or now_ns() < end) and not getattr(session.machine, "ended", False):
-                select.select([], [], [], POLL_MS / 1000)
+        with _Interrupted() as interrupted, destination(chosen) as to:
+            while not last:  # once more after the end: what was gathered is printed
+                last = bool(interrupted) or (end is not None and now_ns() >= end) \
+                    or getattr(session.machine, "ended", False)
+                if not last:
+                    select.select([], [], [], POLL_MS / 1000)
                 for name, events in rings.items():
                     rows = list(_rows(events))
                     seen += len(rows)
@@ -149,6 +152,28 @@ def _follow(chosen: argparse.Namespace, session: Session) -> None:
         lost = sum(events.lost for events in rings.values())
         if rings:
             print(f"bpfwright: {seen:,} events, {lost:,} lost", file=sys.stderr)
+
+
+class _Interrupted:
+    """Whether Ctrl-C was pressed: nothing is torn away between being taken and being printed. The second press is as
+    ever."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def __bool__(self) -> bool:
+        return self._pressed
+
+    def __enter__(self) -> _Interrupted:
+        self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def _press(self, *_: object) -> None:
+        self._pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
 
 
 def _rows(events: Events[Any]) -> Iterator[dict[str, Cell]]:

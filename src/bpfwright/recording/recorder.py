@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 from bpfwright import _cache
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
-from bpfwright.errors import UsageError
+from bpfwright.errors import NotSupported, UsageError, VerifierError
 from bpfwright.formats.recording import Note, Recorded, Recording
 from bpfwright.formats.recording.file import MOST_BYTES, read_run
 from bpfwright.kernel import Kernel
@@ -71,8 +71,15 @@ class Recorder(Kernel):
         wanted = [p for p in spec.programs if (p.autoload if programs is None else p.name in programs)]
         resolved = self._resolved(spec)
         made, plans = instrument(resolved, possible_cpus(), len(self._programs), wanted)
-        loaded = super().load(made, programs=frozenset(p.name for p in wanted), pins=pins, replaces=replaces,
-                              maps={**(maps or {}), **self._machinery})
+        names = frozenset(p.name for p in wanted)
+        try:
+            loaded = super().load(made, programs=names, pins=pins, replaces=replaces,
+                                  maps={**(maps or {}), **self._machinery})
+        except VerifierError as error:
+            super().load(spec, programs=names, maps=maps, pins=pins, replaces=replaces).close()
+            raise NotSupported(f"the verifier lets {error.program} pass, and its recording build not", since="5.12",
+                               why=error.reason, cure="Recording needs Linux 5.12, and room: 16 bytes of stack and "
+                                                      "one more call deep.") from error
         sources = {function.name: function for function in spec.functions}
         codes = {function.name: function for function in resolved.functions}
         self._programs += [_described(plan, sources, codes) for plan in plans]
