@@ -96,8 +96,9 @@ def object_of(path: str, wanted: str | None) -> ObjectSpec:
     return read(file_of(path, wanted), path)
 
 
-def file_of(path: str, wanted: str | None, *, variables: bool = False) -> bytes:
-    """A file's programs as an object file; `variables` has their places in its DWARF, where it is compiled here."""
+def file_of(path: str, wanted: str | None, *, variables: bool = False, machine: Any = None) -> bytes:
+    """A file's programs as an object file, compiled for a userspace machine or `machine`; `variables` has their places
+    in its DWARF, where it is compiled here."""
     if path.endswith(".o"):
         with open(path, "rb") as file:
             return file.read()
@@ -106,10 +107,12 @@ def file_of(path: str, wanted: str | None, *, variables: bool = False) -> bytes:
     from bpfwright.lang.target import Target
     from bpfwright.session import prepare
     from bpfwright.userspace import Userspace
+    if machine is None:
+        with Userspace(memory_bytes=1 << 20) as made:
+            return file_of(path, wanted, variables=variables, machine=made)
     programs = chosen_programs(path, [wanted] if wanted else [])
-    with Userspace(memory_bytes=1 << 20) as machine:
-        prepare(programs, machine)
-        return compile_programs(programs, Target("v3", machine.target_features), variables=variables).elf
+    prepare(programs, machine)
+    return compile_programs(programs, Target("v3", machine.target_features), variables=variables).elf
 
 
 def _machine(chosen: argparse.Namespace) -> Any:

@@ -142,12 +142,10 @@ class RunStage:
         found: tuple[bytes, bytes] = self._inner.leave()
         return found
 
-    def bounds(self, memory: Any) -> tuple[int, int]:
-        """The packet's first byte and the one behind its last."""
-        inner = getattr(self._inner, "bounds", None)
-        if inner is None:
-            return self.context, self.context
-        found: tuple[int, int] = inner(memory)
+    @property
+    def bounds(self) -> Callable[[Any], tuple[int, int]] | None:
+        """What says where the packet's first byte is and the one behind its last; None where there is no packet."""
+        found: Callable[[Any], tuple[int, int]] | None = getattr(self._inner, "bounds", None)
         return found
 
     def close(self) -> None:

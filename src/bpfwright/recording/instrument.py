@@ -24,8 +24,10 @@ from bpfwright.formats.isa import Instruction, decode, encode
 from bpfwright.recording.helpers import ALONE, GATES, PROGRAM_TYPES, STACK_ID, WORLD, WORLD_FUNCTIONS
 from bpfwright.recording.layout import (CONTROL, CUT, FUNCTION, HEADER, LENGTH_AT, LOAD, MOST_OUT, MOST_PACKET,
                                         OVERFLOW, ROOM, SHIFT, SLOT)
-from bpfwright.recording.origins import find_origins
+from bpfwright.recording.liveness import Liveness
+from bpfwright.recording.origins import find_origins, following
 from bpfwright.spec.linking import reachable
+from bpfwright.userspace.calls import body_of
 from bpfwright.spec.objects import Function, LineInfo, MapSpec, ObjectSpec, ProgramSpec, Relocation
 
 __all__ = ["COUNTER", "RING", "Plan", "instrument"]
@@ -167,6 +169,7 @@ class _Build:
         self.all = functions
         self.names = reachable(program.function, functions)
         self.origins = find_origins(program.function, functions, self.names, program.type)
+        self.liveness = Liveness(functions, following)
         self.slots = 1 << (cpus - 1).bit_length()
         self.entry = f"{program.function}@{number}"
         self.scratch = f"bpfwright_slot{number}"
@@ -222,7 +225,9 @@ class _Build:
             out.append(i)
             slots += i.slots
             if at in loads:
-                added, place = self._noting(i, loads[at], depth)
+                live = self.liveness.behind(function.name, at)
+                held = tuple(number for number in loads[at] if live >> number & 1)
+                added, place = self._noting(i, held, depth)
                 made.append(Relocation(slots + place, "call", self._helper_name(LOAD | i.row.width // 8)))
                 out += added
                 slots += len(added)
@@ -246,6 +251,10 @@ class _Build:
             raise NotSupported(f"runs of {self.program.name} cannot be recorded", why=f"it uses {ALONE[i.imm]}")
         if i.imm in WORLD or i.imm in GATES or i.imm == STACK_ID:
             return i._replace(src=1, imm=-1), Relocation(0, "call", self._helper_name(i.imm))
+        try:
+            body_of(i.imm)
+        except NotSupported as error:
+            raise NotSupported(f"runs of {self.program.name} cannot be recorded", why=error.what) from None
         return i, None
 
     def _turned_kernel_function(self, i: Instruction, relocation: Relocation) -> tuple[Instruction, Relocation]:

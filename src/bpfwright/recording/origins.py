@@ -10,7 +10,7 @@ from bpfwright._typing import NamedTuple
 from bpfwright.formats.isa import Instruction, decode
 from bpfwright.spec.objects import Function
 
-__all__ = ["Origins", "find_origins"]
+__all__ = ["Origins", "find_origins", "following"]
 
 CONTEXT, OWN, SCALAR, ELSEWHERE = ("context",), ("own",), ("scalar",), ("elsewhere",)
 Kind = tuple[object, ...]
@@ -100,7 +100,7 @@ class _Walk:
             relocation = relocations.get(at)
             self._step(name, at, instruction, registers, stack, loads,
                        (relocation.kind, relocation.name) if relocation is not None else ("", ""))
-            for to in _following(at, instruction):
+            for to in following(at, instruction):
                 made: State = (tuple(registers), tuple(sorted(stack.items())))
                 before = states.get(to)
                 after = made if before is None else _merge(before, made)
@@ -227,7 +227,7 @@ def _merge(a: State, b: State) -> State:
     return registers, tuple(stack)
 
 
-def _following(at: int, i: Instruction) -> tuple[int, ...]:
+def following(at: int, i: Instruction) -> tuple[int, ...]:
     """Where a function may go on."""
     if i.opcode == _EXIT:
         return ()

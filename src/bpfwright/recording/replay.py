@@ -9,7 +9,7 @@ from __future__ import annotations
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 from bpfwright.errors import Fault, ReplayError, UsageError
 from bpfwright.formats.recording import Note, Recorded, Recording, Run
-from bpfwright.recording.feeding import FIRST_FUNCTION, ReplayProgram
+from bpfwright.recording.feeding import FIRST_FUNCTION, ReplayProgram, RunStage
 from bpfwright.recording.noting import MapCalls
 from bpfwright.recording.helpers import WORLD_FUNCTIONS
 from bpfwright.spec.linking import Reference
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
     from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
     from bpfwright.userspace.machine import UserObject
+    from bpfwright.userspace.map import UserMap
 
 __all__ = ["Replay"]
 
@@ -44,7 +45,7 @@ class Replay(Userspace):
                            if pairs}
         self.function_names = sorted(WORLD_FUNCTIONS)
         self._by_number: dict[int, ReplayProgram] = {}
-        self._loaded: list[Recorded] = []
+        self._maps: dict[str, UserMap] = {}
         self._next_run = 0
         self._next_note = 0
         self._ended: list[int] = []  # of each run: the most runs that had begun when it and all before it were over
@@ -58,9 +59,9 @@ class Replay(Userspace):
     def load(self, spec: ObjectSpec, *, programs: frozenset[str] | None = None,
              maps: Mapping[str, LoadedMap] | None = None) -> UserObject:
         """Load an object whose programs were recorded; see spec.machine.Machine.load."""
-        self._spec = spec
         loaded = super().load(spec, programs=programs, maps=maps)
         for name, map_ in list(loaded.maps.items()):
+            self._maps[name] = map_
             if not name.startswith("."):
                 loaded.maps[name] = _ReplayedMap(self, map_)  # type: ignore[assignment]
         return loaded
@@ -110,6 +111,39 @@ class Replay(Userspace):
         if kind == "kfunc" and name in WORLD_FUNCTIONS:
             return Reference(2, FIRST_FUNCTION + self.function_names.index(name))
         return super()._extern(kind, name)
+
+    def stage_for(self, kind: int, data: bytes, context: bytes) -> Any:
+        """The input of a program; while `standing_at` a recorded run, that run."""
+        if self._standing is not None and self.recording.programs[self._standing.program].kind == kind:
+            return RunStage(self, self.recording.programs[self._standing.program], self._standing)
+        return super().stage_for(kind, data, context)
+
+    def standing_at(self, run: Run) -> None:
+        """Let everything happen that happened before a run, user space's changes of maps too, and lay that run out for
+        the next who asks: a debugger."""
+        for note in self.recording.notes[self._next_note:]:
+            if note.before > run.number:
+                break
+            self._next_note += 1
+            while self._next_run < len(self.recording.runs) and self._run_one(min(note.before, run.number)):
+                pass
+            self._redo(note)
+        while self._run_one(run.number):
+            pass
+        self._next_run += 1
+        self._standing = run
+
+    def _redo(self, note: Note) -> None:
+        """What user space did to a map."""
+        if note.what not in ("update", "delete", "pop") or not isinstance(note.data, list) or len(note.data) < 2:
+            return
+        try:
+            map_, words = self._maps[note.data[0]], [bytes.fromhex(word) for word in note.data[1:] if word is not None]
+        except (KeyError, TypeError, ValueError):
+            return  # a map of a program that is not loaded
+        getattr(map_, note.what)(*words)
+
+    _standing: Run | None = None
 
     def plain_stage(self, kind: int, data: bytes, context: bytes) -> Any:
         """What a recorded run is laid out on."""
