@@ -202,8 +202,10 @@ class ReplayProgram(UserProgram):
         """Run it once more as it ran; r0. Raises ReplayError."""
         if self.recorded is None:
             raise UsageError(f"{self.spec.name} is not in this recording")
+        from bpfwright._host import now_ns
         machine = self.machine
         machine.arena.bind()
+        before = now_ns()
         stage = RunStage(machine, self.recorded, run)
         try:
             stage.enter()
@@ -214,13 +216,14 @@ class ReplayProgram(UserProgram):
         finally:
             stage.close()
         self.runs += 1
+        self.run_time_ns += now_ns() - before
         return value
 
     def ask(self, what: int, slot: int) -> Any:
-        """What the run found."""
+        """What the run found; None where it is no recorded one."""
         stage = self.stage
         if not isinstance(stage, RunStage):
-            raise UsageError(f"{self.spec.name} runs in a replay of recorded runs only")
+            return None
         line = self.code.line_at(slot)
         return stage.take(what, self.machine.strict, f" at {line.file}:{line.line}" if line is not None else "")
 
@@ -239,7 +242,7 @@ class ReplayProgram(UserProgram):
 
         def found(interpreter: Any, r: list[int]) -> int | None:
             entry = self.ask(number, slot)
-            if entry is None:  # the program was changed: it asks what it did not ask then
+            if entry is None:  # no recorded run, or a changed program that asks what it did not ask then
                 usual: Body = UserProgram.helper(self, number, slot)
                 return usual(interpreter, r)
             if room is not None:

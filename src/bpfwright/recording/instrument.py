@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from bpfwright._abi.helpers import HELPER_NAMES
 from bpfwright._typing import NamedTuple
 from bpfwright.errors import NotSupported
 from bpfwright.formats.btf.reader import Btf
@@ -252,7 +253,8 @@ class _Build:
         if i.imm in WORLD or i.imm in GATES or i.imm == STACK_ID:
             return i._replace(src=1, imm=-1), Relocation(0, "call", self._helper_name(i.imm))
         try:
-            body_of(i.imm)
+            if i.imm in HELPER_NAMES:  # others stand where no run comes: the verifier has seen to it
+                body_of(i.imm)
         except NotSupported as error:
             raise NotSupported(f"runs of {self.program.name} cannot be recorded", why=error.what) from None
         return i, None

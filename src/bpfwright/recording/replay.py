@@ -173,6 +173,22 @@ class Replay(Userspace):
             pass
         return self._next_run - before
 
+    def run_until(self, time_ns: int) -> int:
+        """Let the runs run that began before this time of the recorded clock; how many there were. From now on nothing
+        runs but by this."""
+        self._paced = True
+        before, runs = self._next_run, self.recording.runs
+        while self._next_run < len(runs) and runs[self._next_run].time_ns < time_ns:
+            self._run_one(1 << 64)
+        return self._next_run - before
+
+    def _run_rest(self) -> None:
+        """For who asks what was not asked then."""
+        if not self._paced:
+            self.run_all()
+
+    _paced = False
+
     def _run_one(self, most: int) -> bool:
         """The next run, if it began before so many had; whether there was one."""
         runs = self.recording.runs
@@ -228,7 +244,7 @@ class Replay(Userspace):
         """See noting.Notary."""
         note = self._note(what, asked)
         if note is None:
-            self.run_all()
+            self._run_rest()
             return do()
         wanted = note.data[len(asked)] if len(note.data) > len(asked) else None
         while True:
@@ -258,7 +274,7 @@ class Replay(Userspace):
         """What the host told user space then."""
         note = self._note(what, asked)
         if note is None:
-            self.run_all()
+            self._run_rest()
             return True if what == "sleep" else ask()
         return note.data[len(asked)] if len(note.data) > len(asked) else None
 
@@ -288,7 +304,7 @@ class Replay(Userspace):
         """Let programs run until a ring holds what user space took from it next; how many records that is."""
         note = self._peek()
         if not self.strict and (note is None or note.what not in ("records", "rows")):
-            self.run_all()
+            self._run_rest()
             return -1
         if note is None or note.what not in what or not isinstance(note.data, list) or len(note.data) != 2 \
                 or note.data[0] != name or not isinstance(note.data[1], int):
