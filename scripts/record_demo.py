@@ -2,11 +2,13 @@
 
     sudo .venv/bin/python scripts/record_demo.py
 
-It runs on a kernel of the VM lab, where nothing else is going on but a process that writes a log. What is
-kept are the seconds in which the demo's clients were at work: there they take long to start. The firewall's runs are left out, since it sees generated traffic. Paths are replaced as in record_examples.py.
+It runs on a kernel of the VM lab, where nothing else is going on but a process that writes a log. What is kept are the
+seconds in which the demo's clients were at work: there they take long to start. The firewall's runs are left out, since
+it sees generated traffic. Paths are replaced as in record_examples.py.
 """
 from __future__ import annotations
 
+import argparse
 import base64
 import contextlib
 import io
@@ -17,7 +19,7 @@ import time
 from pathlib import Path
 
 TOP = Path(__file__).parent.parent
-sys.path[:0] = [str(TOP / "src"), str(TOP), str(TOP / "scripts")]
+sys.path[:0] = [str(TOP / "src"), str(TOP)]
 
 from bpfwright.formats.recording import Recording  # noqa: E402  # after the path is set
 
@@ -35,12 +37,11 @@ while True:
 
 def in_guest() -> None:
     from bpfwright.cli import demo
-    from bpfwright.cli.parsing import parser
     from bpfwright.recording import Recorder
     from bpfwright.session import using
     writer = subprocess.Popen([sys.executable, "-I", "-S", "-c", _WRITER])
     with Recorder() as machine, using(machine), contextlib.redirect_stdout(io.StringIO()):
-        demo.run(parser("demo", demo).parse_args(["--seconds", str(SECONDS)]))
+        demo.run(argparse.Namespace(seconds=SECONDS))
         data = machine.finish().to_bytes()
     writer.kill()
     writer.wait()
@@ -52,7 +53,7 @@ def in_guest() -> None:
 
 
 def main() -> None:
-    from record_examples import anonymous
+    from scripts.record_examples import anonymous
     from vmtest import boot, kernels
     said: list[str] = []
     outcome = boot.run(kernels.get("6.12"), [sys.executable, __file__, "--in-guest"], folder=str(TOP),

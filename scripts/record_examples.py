@@ -2,9 +2,9 @@
 
     sudo .venv/bin/python scripts/record_examples.py [FOLDER]
 
-Their tests do the work, on this kernel; the two that need none are started for a moment. The one that guards a file runs
-on a kernel of the VM lab, where this kernel refuses security hooks. Paths of this machine are replaced by others of the
-same length: what a program reads is bytes to it, so that the replay prints those.
+Their tests do the work, on this kernel; the two that need none are started for a moment. The one that guards a file
+runs on a kernel of the VM lab, since not every kernel has security hooks. Paths of this machine are replaced by others
+of the same length: what a program reads is bytes to it, so that the replay prints those.
 """
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 __all__ = [
     "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ElfError", "Fault", "FormatError",
-    "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "ReplayError", "SessionError",
-    "TargetError", "UsageError", "VerifierError", "WrongType",
+    "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "ReplayError",
+    "SessionError", "TargetError", "UsageError", "VerifierError", "WrongType",
 ]
 
 
@@ -192,7 +192,7 @@ class Fault(BpfwrightError):
 
 
 class ReplayError(BpfwrightError):
-    """A replay goes another way than the run that was recorded: another program, other input, or a run that was lost."""
+    """A replay goes another way than the run that was recorded: another program, other input, a run that was lost."""
 
 
 class SessionError(BpfwrightError, RuntimeError):

@@ -78,8 +78,8 @@ def test_without_privilege_its_programs_run_here(tmp_path: Path) -> None:
     done = as_nobody("demo", home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
-    assert first == ("This process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN, so nothing is loaded into a kernel: what follows "
-                     "ran without one.")
+    assert first == ("This process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN, so nothing is loaded into a kernel: what "
+                     "follows ran without one.")
     recording = Recording.open(RECORDING)
     assert f"on {len(recording.runs_of('opened')):,} of its runs in this demo, recorded on Linux 6." in done.stdout
     assert {program.name for program in recording.programs} == PROGRAMS - {"firewall"} and not recording.lost

@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "arguments", "command", "open_debugger", "run", "watch"]
 EXAMPLES = (
     "bpfwright debug firewall.py --pcap traffic.pcap:3      the fourth packet of a capture",
     "bpfwright debug nat.bpf.o xdp_nat --packet 'ff ff ...'  a packet in hex",
-    "bpfwright debug opens.py opened --event run.rec:0      what was recorded: `bpfwright run --record run.rec opens.py`",
+    "bpfwright debug opens.py opened --event run.rec:0      the first run of a recording",
     "bpfwright debug firewall.py --dap                      for an editor: it says in `launch` what to run",
 )
 

@@ -7,7 +7,12 @@
 """
 from __future__ import annotations
 
+from bpfwright._typing import TYPE_CHECKING
 from bpfwright.formats.recording import Recording
+
+if TYPE_CHECKING:
+    from bpfwright.recording.recorder import Recorder
+    from bpfwright.recording.replay import Replay
 
 __all__ = ["Recorder", "Recording", "Replay"]
 

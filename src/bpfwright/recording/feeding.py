@@ -1,4 +1,4 @@
-"""A program in a replay: its context and packet are the recorded ones, and what it asks the world the run's notes say."""
+"""A program in a replay: its context and packet are the recorded ones, and the world answers as it did."""
 from __future__ import annotations
 
 from struct import pack_into, unpack_from
@@ -54,7 +54,7 @@ class RunStage:
 
     def enter(self) -> None:
         self._inner.enter()
-        memory, arena = self._arena.memory, self._arena
+        memory = self._arena.memory
         pack_into("<QQ", memory, self._mark, 0, 0)
         self._machine.now_ns = self.run.time_ns
         if not self.packet:

@@ -502,7 +502,7 @@ class _Build:
 
 
 def _jump_target(at: int, i: Instruction, relocation: Relocation | None) -> int | None:
-    if relocation is not None or i.opcode & 7 not in (5, 6) or i.row.op in ("call", "callx", "exit", "gotox"):
-        if i.opcode != 0xE5:
-            return None
+    jumps = i.opcode & 7 in (5, 6) and i.row.op not in ("call", "callx", "exit", "gotox")
+    if relocation is not None or not jumps:
+        return None
     return at + 1 + (i.imm if i.opcode == 0x06 else i.offset)

@@ -26,7 +26,7 @@ _JA, _JA32 = 0x05, 0x06
 
 class Origins(NamedTuple):
     """What one program reads. `loads`: of each function the instructions whose value comes from elsewhere, with the
-    registers that hold something there; `fields`: (offset, bytes) of its context; `depth`: bytes of stack by function."""
+    registers that hold something there; `fields`: (offset, bytes) of its context; `depth`: stack bytes by function."""
 
     loads: dict[str, dict[int, tuple[int, ...]]]
     fields: tuple[tuple[int, int], ...]

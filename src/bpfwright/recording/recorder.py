@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bpfwright.kernel.map import KernelMap
     from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "described"]
 
 _PAUSE_S = 0.005
 _KALLSYMS = "/proc/kallsyms"
@@ -34,8 +34,8 @@ class Recorder(Kernel):
             ...
         machine.finish().write("opens.rec")
 
-    `limit_bytes` bounds what is kept in memory; runs after that are lost, and counted. Programs take longer: a note of
-    some 20 ns for each look at the world, and some 100 ns a run.
+    `limit_bytes` bounds what is kept in memory; runs after that are lost, and counted. Programs take longer meanwhile.
+    Needs Linux 5.12. `words` are the arguments of the script that runs on it, for the replay.
     """
 
     def __init__(self, *, limit_bytes: int = MOST_BYTES // 2, words: list[str] | None = None) -> None:
@@ -82,7 +82,7 @@ class Recorder(Kernel):
                                                       "one more call deep.") from error
         sources = {function.name: function for function in spec.functions}
         codes = {function.name: function for function in resolved.functions}
-        self._programs += [_described(plan, sources, codes) for plan in plans]
+        self._programs += [described(plan, sources, codes) for plan in plans]
         for name, map_ in list(loaded.maps.items()):
             if name not in self._machinery and not name.startswith("."):
                 loaded.maps[name] = _RecordedMap(self, map_)  # type: ignore[assignment]
@@ -258,7 +258,8 @@ class _RecordedMap(MapCalls):
     """A map of the kernel whose calls from user space are noted."""
 
 
-def _described(plan: Plan, sources: Mapping[str, Function], codes: Mapping[str, Function]) -> Recorded:
+def described(plan: Plan, sources: Mapping[str, Function], codes: Mapping[str, Function]) -> Recorded:
+    """What a recording says of a program: `sources` are its functions as compiled, `codes` with CO-RE applied."""
     return Recorded(plan.name, plan.kind, plan.fields, plan.loads, plan.functions,
                     {name: codes[name].insns for name in plan.reached},
                     {name: _cache.key_of(sources[name].insns) for name in plan.reached})

@@ -265,8 +265,12 @@ class Replay(Userspace):
         if not isinstance(order, list):
             return found
         places = {str(each): place for place, each in enumerate(order)}
-        shown = (lambda each: str([each[0].hex(), each[1].hex()])) if what == "items" else (lambda each: str(each.hex()))
-        return sorted(found, key=lambda each: places.get(shown(each), len(places)))
+
+        def place(each: Any) -> int:
+            shown = str([each[0].hex(), each[1].hex()] if what == "items" else each.hex())
+            return places.get(shown, len(places))
+
+        return sorted(found, key=place)
 
     _order: Any = None
 

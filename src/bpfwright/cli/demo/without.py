@@ -36,12 +36,12 @@ def show(missing: str, seconds: int) -> int:
         machine.run_until(first)
         p.blocked[BLOCKED] = p.Verdicts(0, 0)
         print(f"This process lacks {missing}, so nothing is loaded into a kernel: what follows ran without one.\n"
-              f"8 kernel programs written in Python, compiled and loaded in bpfwright's own machine in {ready:.0f} ms:\n"
+              f"8 kernel programs written in Python, loaded in bpfwright's own machine in {ready:.0f} ms:\n"
               f"  firewall         on generated traffic, {(_PER_REQUEST + _RETRIES) * _REQUESTS} packets a second, "
               "as a capture")
         for program in watchers:
-            count = len(recording.runs_of(program.name))
-            print(f"  {program.name:<16} on {count:,} of its runs in this demo, recorded on {recording.facts['kernel']}")
+            count, kernel = len(recording.runs_of(program.name)), recording.facts["kernel"]
+            print(f"  {program.name:<16} on {count:,} of its runs in this demo, recorded on {kernel}")
         print(f"\nServer {SERVER}, clients {FRIEND} and {BLOCKED}; the firewall drops {BLOCKED}.", flush=True)
         firewall: Any = session.program(p.firewall)
         counts = Counts({"files": session.events(p.opens), "connections": session.events(p.connections),

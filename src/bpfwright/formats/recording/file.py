@@ -3,8 +3,8 @@
     head    eight bytes of magic   u16 version   u16 0   u32 bytes that follow   u32 bytes when expanded   u32 CRC-32
     body    zlib: u32 bytes of facts, the facts as JSON; u32 bytes of notes, the notes as JSON; the runs' records
 
-Whoever wrote it, reading is bounded: nothing is expanded beyond what the head says and `MOST_BYTES` allows, every number
-is checked against what is there, and what is wrong raises FormatError. No code and no pickled object is in it.
+Whoever wrote it, reading is bounded: nothing is expanded beyond what the head says and `MOST_BYTES` allows, every
+number is checked against what is there, and what is wrong raises FormatError. No pickled object is in it.
 """
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_CPUS, _MOST_NAME = 256, 4096
 
 
 class Entry(NamedTuple):
-    """What one helper, kernel function or load found: `what` as in bpfwright.recording.layout, its result, its bytes."""
+    """What one helper, kernel function or load found: `what` as recording/layout.py has it, its result, its bytes."""
 
     what: int
     result: int
@@ -269,7 +269,7 @@ def _runs(records: memoryview, programs: tuple[Recorded, ...]) -> Iterator[Run]:
     at = 0
     while at < len(records):
         try:
-            (*_, program, size, _, _, _, kept, _) = _RUN.unpack_from(records, at)
+            (*_, program, size, _, _, _, _, _) = _RUN.unpack_from(records, at)
         except StructError:
             raise FormatError("the recording is damaged", why="a run is cut off") from None
         if program >= len(programs) or size < _RUN.size or at + size > len(records) or size % 8:
