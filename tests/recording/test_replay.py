@@ -239,7 +239,7 @@ TCP_LIFE = example("tcp_life")
 WHOLE = Recording.open(str(KEPT / "tcp_life.rec"))
 
 
-@settings(max_examples=settings().max_examples // 5 or 1)
+@settings(max_examples=settings().max_examples // 10 or 1)
 @given(st.data())
 def test_whatever_a_recording_says_the_replay_ends(data: st.DataObject) -> None:
     """Entries, contexts and notes that nobody recorded: an error of ours, or other events; never a crash."""
