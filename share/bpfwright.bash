@@ -30,7 +30,7 @@ _bpfwright() {
         inspect) words='--format --help --json --only --output --target -f -h -j -o' ;;
         load) words='--attach --cgroup --egress --format --help --hz --interface --json --log --output --pin --xdp-mode -f -h -i -j -o' ;;
         ps) words='--follow --format --help --json --measure --output -f -h -j -o' ;;
-        run) words='--for --format --help --json --output -f -h -j -o' ;;
+        run) words='--changed --for --format --help --json --output --record --replay -f -h -j -o' ;;
         test-run) words='--engine --format --help --in --json --machine --maps --out --output --seed -f -h -j -o' ;;
         types) words='--help --output --tracepoint -h -o -t' ;;
         verify) words='--btf --budget-s --format --help --json --kernel --no-search --seed --verbose -f -h -j -v' ;;

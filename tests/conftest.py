@@ -32,6 +32,7 @@ def may_load_bpf() -> bool:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lab", action="store_true", help="another kernel: what it lacks is skipped, not failed")
+    parser.addoption("--keep-recordings", metavar="DIR", help="keep the examples' recordings and what they printed")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bpfwright._version import __version__ as __version__
     from bpfwright.helpers import exists as exists, log as log, subprogram as subprogram
     from bpfwright.kernel import Kernel as Kernel
+    from bpfwright.recording import Recorder as Recorder, Recording as Recording, Replay as Replay
     from bpfwright.session import attach as attach, load as load, run as run
     from bpfwright.userspace import Userspace as Userspace
     from bpfwright.types import (
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _FILES = {
     "exists": "helpers", "log": "helpers", "subprogram": "helpers", "Kernel": "kernel", "Userspace": "userspace",
-    "attach": "session", "load": "session", "run": "session",
+    "Recorder": "recording", "Recording": "recording", "Replay": "recording", "attach": "session", "load": "session",
+    "run": "session",
     **dict.fromkeys(("Atomic", "CUnion", "Config", "L", "SpinLock", "Struct", "array", "be16", "be32", "be64", "bits",
                      "char", "i16", "i32", "i64", "i8", "ptr", "shared", "u16", "u32", "u64", "u8"), "types"),
 }

@@ -16,6 +16,7 @@
     ├─ NotSupported              this kernel lacks it: what, why, and since which kernel it exists
     ├─ TargetError               an interface, process, symbol or event that is not there (any more)
     ├─ Fault                     a program of the userspace machine did what no verifier lets pass
+    ├─ ReplayError               a replay that goes another way than the run that was recorded
     ├─ SessionError              a map or program used outside its session, or in two at once
     ├─ MapFull                   no room for another entry (also an OverflowError)
     └─ CacheError                a cache that another user could have written
@@ -24,8 +25,8 @@ from __future__ import annotations
 
 __all__ = [
     "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ElfError", "Fault", "FormatError",
-    "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "SessionError",
-    "TargetError", "UsageError", "VerifierError", "WrongType",
+    "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "ReplayError",
+    "SessionError", "TargetError", "UsageError", "VerifierError", "WrongType",
 ]
 
 
@@ -190,6 +191,10 @@ class Fault(BpfwrightError):
         self.instruction = instruction
         self.address = address
         self.line = line
+
+
+class ReplayError(BpfwrightError):
+    """A replay goes another way than the run that was recorded: another program, other input, a run that was lost."""
 
 
 class SessionError(BpfwrightError, RuntimeError):

@@ -10,7 +10,7 @@ from bpfwright import _cache, _llvm
 from bpfwright._host import now_ns, sleep_s
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Self, TypeVar, overload
 from bpfwright.errors import NotSupported, SessionError, UsageError
-from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine
+from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine, Watch
 from bpfwright.spec.map import Binding, MapDeclaration
 from bpfwright.spec.program import BoundProgram, Program, Result
 from bpfwright.types import is_shared
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bpfwright.maps.ringbuf import RingBuf
     from bpfwright.spec.objects import ObjectSpec
 
-__all__ = ["Loaded", "Session", "attach", "load", "prepare", "run", "target_of"]
+__all__ = ["Loaded", "Session", "attach", "load", "prepare", "run", "target_of", "using"]
 
 T = TypeVar("T")
 I = TypeVar("I")
@@ -43,8 +43,10 @@ class Session:
 
     def __init__(self, programs: list[Program[Any, Any, Any]], machine: Machine | None, config: Config | None) -> None:
         self._programs = programs
-        self._owned = machine is None
-        self.machine: Machine = machine if machine is not None else _kernel()
+        chosen = machine if machine is not None else _chosen[-1] if _chosen else None
+        self._owned = chosen is None
+        self.machine: Machine = chosen if chosen is not None else _kernel()
+        self._watch: Watch | None = getattr(self.machine, "watch", None)
         self._links: list[Link] = []
         self._attached: list[tuple[Program[Any, Any, Any], Any]] = []
         self._closers: list[Callable[[], None]] = []
@@ -62,7 +64,10 @@ class Session:
         from bpfwright.lang.compile import compile_programs
         configs = {} if config is None else {type(config): config}
         prepare(self._programs, self.machine)
-        compiled = compile_programs(self._programs, target_of(self.machine), configs, reader=_read)
+        target = target_of(self.machine)
+        if self._watch is not None:
+            self._watch.compiled_for(target.features)
+        compiled = compile_programs(self._programs, target, configs, reader=_read)
         self.compiled: Compiled = compiled
         assert compiled.object is not None
         self.loaded: LoadedObject = self.machine.load(compiled.object)
@@ -95,6 +100,9 @@ class Session:
             self._shared[id(struct)] = view
             struct.shared_memory.bindings.append(view)
             self._closers.append(_releaser(struct.shared_memory.bindings, view))
+            if self._watch is not None:
+                struct.shared_memory.looked = self._watch.looked
+                self._closers.append(_unwatch(struct.shared_memory))
         for program in self._programs:
             loaded = self.program(program)
             program.bindings.append(loaded)
@@ -132,7 +140,10 @@ class Session:
         return self.loaded.programs[name]
 
     def _attach(self, program: Program[Any, Any, Any], target: Any) -> None:
-        link = program.hook.attach(self.machine, self.program(program), program, target)
+        def make() -> Link:
+            return program.hook.attach(self.machine, self.program(program), program, target)
+
+        link = make() if self._watch is None else self._watch.attach(program.name, make)
         self._links.append(link)
         self._attached.append((program, target))
         self.links = tuple(self._links)
@@ -147,6 +158,8 @@ class Session:
             raise SessionError("no program of this session sends to this ring")
         from bpfwright.events import Events
         reader = _reader(binding.handle, declared)
+        if self._watch is not None:
+            reader = self._watch.reader(binding.handle.spec.name, reader)
         made: Events[S] = Events(reader, declared.value.cls, binding.lost)
         if not getattr(self.machine, "concurrent", True):  # nothing more comes while someone waits
             made.stop()
@@ -213,6 +226,8 @@ class Session:
             view = self._shared.get(id(declared))
             if view is None:
                 raise SessionError("no program of this session uses this struct")
+            if self._watch is not None:
+                self._watch.looked(view)
             return type(declared).__mro__[1].view(view)  # type: ignore[attr-defined, no-any-return]
         raise UsageError("a session is indexed by a declared map or shared struct")
 
@@ -409,6 +424,32 @@ def _format_part(record: bytes, kind: str, at: int, size: int, conversion: str, 
 
 def _nothing() -> int:
     return 0
+
+
+_chosen: list[Machine] = []
+
+
+class using:
+    """Let sessions that name no machine run on this one: `with using(machine): ...`. It stays open afterwards."""
+
+    __slots__ = ("machine",)
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def __enter__(self) -> Machine:
+        _chosen.append(self.machine)
+        return self.machine
+
+    def __exit__(self, *exc: object) -> None:
+        _chosen.pop()
+
+
+def _unwatch(memory: Any) -> Callable[[], None]:
+    def unwatch() -> None:
+        memory.looked = None
+
+    return unwatch
 
 
 def _remover(bindings: list[Any], binding: Any) -> Callable[[], None]:

@@ -25,8 +25,8 @@ HERE = Target("v3", frozenset({"ringbuf", "may_goto", "iter_num", "bpf_loop", "c
                                   "tracing_timers"}))
 
 PUBLIC = """
-    Atomic CUnion Config Kernel L SpinLock Struct Userspace array attach be16 be32 be64 bits char exists i16 i32 i64 i8
-    load log ptr run shared subprogram u16 u32 u64 u8
+    Atomic CUnion Config Kernel L Recorder Recording Replay SpinLock Struct Userspace array attach be16 be32 be64 bits
+    char exists i16 i32 i64 i8 load log ptr run shared subprogram u16 u32 u64 u8
 """
 
 

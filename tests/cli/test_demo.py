@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
+from bpfwright.cli.demo.without import RECORDING
+from bpfwright.formats.recording import Recording
 from bpfwright.kernel import listing
-from tests.cli.commands import command, start
+from tests.cli.commands import as_nobody, command, start
 
 PROGRAMS = {"firewall", "opening", "opened", "connecting", "connected", "changed", "write_started", "write_ended"}
 
@@ -71,12 +73,33 @@ def test_it_shows_programs_at_work() -> None:
     assert all(runs > 0 and cost > 0 for runs, cost in costs.values())
 
 
-def test_without_privilege_it_says_three_lines_with_the_line_to_type() -> None:
-    code, out, err = command("demo", privileged=False)
-    lines = err.splitlines()
-    assert (code, out, len(lines)) == (3, "", 3)
-    assert "CAP_NET_ADMIN and CAP_SYS_ADMIN" in lines[1]
-    assert re.fullmatch(rf"Type: sudo ({re.escape(sys.executable)} -m bpfwright\.cli|\S+) demo", lines[2])
+@pytest.mark.userspace
+def test_without_privilege_its_programs_run_here(tmp_path: Path) -> None:
+    done = as_nobody("demo", home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first == ("This process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN, so nothing is loaded into a kernel: what "
+                     "follows ran without one.")
+    recording = Recording.open(RECORDING)
+    assert f"on {len(recording.runs_of('opened')):,} of its runs in this demo, recorded on Linux 6." in done.stdout
+    assert {program.name for program in recording.programs} == PROGRAMS - {"firewall"} and not recording.lost
+    seconds = len(re.findall(r"^ +\d+ s   passed", done.stdout, re.MULTILINE))
+    assert seconds >= 5
+    numbers = {name: int(number.replace(",", "")) for name, number in re.findall(
+        r"^(packets passed|packets dropped|files|connections|TCP states|events lost) +([\d,]+)", done.stdout,
+        re.MULTILINE)}
+    assert (numbers["packets passed"], numbers["packets dropped"]) == (240 * seconds, 40 * seconds)
+    assert numbers["events lost"] == 0 and min(numbers[n] for n in ("files", "connections", "TCP states")) > 10
+    ran = {name: int(runs.replace(",", "")) for name, runs in re.findall(r"^(\w+) +([\d,]+) +\d+$", done.stdout,
+                                                                        re.MULTILINE)}
+    assert ran.keys() == PROGRAMS and sum(ran.values()) - ran["firewall"] == len(recording.runs)
+    assert re.search(r"Without the kernel: \d+ s of traffic and events", done.stdout)
+    assert re.search(rf"sudo ({re.escape(sys.executable)} -m bpfwright\.cli|\S+) demo", done.stderr)
+
+
+def test_a_short_one_is_short(tmp_path: Path) -> None:
+    done = as_nobody("demo", "--seconds", "2", home=tmp_path / "home")
+    assert done.returncode == 0 and "  2 s   passed" in done.stdout and "  3 s   passed" not in done.stdout
 
 
 @pytest.mark.kernel

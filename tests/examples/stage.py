@@ -26,6 +26,7 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self.heard = ""  # all that it said on stdout, as far as it was read
         self.stdout, self.stderr = process.stdout, process.stderr
 
     def line(self) -> str:
@@ -33,6 +34,7 @@ class Running:
         assert self.stdout is not None and self.stderr is not None
         line = self.stdout.readline()
         assert line, self.stderr.read()
+        self.heard += line
         return line.rstrip("\n")
 
     def said(self) -> str:
@@ -54,8 +56,19 @@ class Running:
 
     def rest(self) -> str:
         """What it still says on stdout until it ends by itself."""
-        out, err = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, err
+        return self.ended(0)
+
+    def ended(self, *codes: int) -> str:
+        """The same, with one of these exit codes. What readline() has read ahead belongs to it, so communicate() is no
+        help."""
+        assert self.stdout is not None and self.stderr is not None
+        stderr, err = self.stderr, []
+        reading = threading.Thread(target=lambda: err.append(stderr.read()))
+        reading.start()
+        out = self.stdout.read()
+        self.heard += out
+        reading.join(30)
+        assert self.process.wait(30) in codes, err
         return out
 
 

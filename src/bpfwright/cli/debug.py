@@ -22,6 +22,7 @@ __all__ = ["EXAMPLES", "arguments", "command", "open_debugger", "run", "watch"]
 EXAMPLES = (
     "bpfwright debug firewall.py --pcap traffic.pcap:3      the fourth packet of a capture",
     "bpfwright debug nat.bpf.o xdp_nat --packet 'ff ff ...'  a packet in hex",
+    "bpfwright debug opens.py opened --event run.rec:0      the first run of a recording",
     "bpfwright debug firewall.py --dap                      for an editor: it says in `launch` what to run",
 )
 
@@ -32,7 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--packet", metavar="HEX", help="the packet's bytes")
     given.add_argument("--pcap", metavar="FILE:N", help="packet N of a capture, counted from 0")
-    given.add_argument("--event", metavar="FILE", help="a record: the raw bytes of the context")
+    given.add_argument("--event", metavar="FILE[:N]",
+                       help="a record: the raw bytes of the context, or run N of the program in a recording, from 0")
     parser.add_argument("--seed", type=int, default=0, help="of the machine's randomness (0)")
     parser.add_argument("--dap", action="store_true", help="speak the Debug Adapter Protocol on stdin and stdout")
     parser.add_argument("--dap-port", type=int, metavar="PORT", help="the same, to one client on a port of loopback")
@@ -59,6 +61,9 @@ def open_debugger(chosen: dict[str, Any]) -> tuple[View, Callable[[], None]]:
     from bpfwright.userspace import Userspace
     from bpfwright.userspace.debugger import Debugger
     from bpfwright.userspace.view import View
+    recording, number = _recorded(chosen.get("event") or "")
+    if recording is not None:
+        return _at_event(chosen, recording, number)
     elf = file_of(chosen["file"], chosen.get("program"), variables=True)
     spec = read(elf, chosen["file"])
     names = [program.name for program in spec.programs]
@@ -71,6 +76,51 @@ def open_debugger(chosen: dict[str, Any]) -> tuple[View, Callable[[], None]]:
     try:
         loaded = machine.load(spec)
         debugger = Debugger(loaded.programs[name], data, context=context)
+    except BaseException:
+        machine.close()
+        raise
+
+    def close() -> None:
+        debugger.close()
+        loaded.close()
+        machine.close()
+
+    return View(debugger, spec, elf), close
+
+
+def _recorded(event: str) -> tuple[Any, int]:
+    """(recording, number) of FILE:N; of anything else (None, 0)."""
+    import os
+    path, colon, number = event.rpartition(":")
+    if not colon or not number.isdigit() or os.path.exists(event):
+        return None, 0
+    from bpfwright.formats.recording import Recording
+    return Recording.open(path), int(number)
+
+
+def _at_event(chosen: dict[str, Any], recording: Any, number: int) -> tuple[View, Callable[[], None]]:
+    """A debugger at a recorded run: maps hold what they held, and helpers find what they found."""
+    from bpfwright.cli.test_run import file_of
+    from bpfwright.objfile import read
+    from bpfwright.recording.replay import Replay
+    from bpfwright.userspace.debugger import Debugger
+    from bpfwright.userspace.view import View
+    machine = Replay(recording, strict=False)
+    try:
+        elf = file_of(chosen["file"], None, variables=True, machine=machine)
+        spec = read(elf, chosen["file"])
+        known = [program.name for program in spec.programs if any(r.name == program.name for r in recording.programs)]
+        name = chosen.get("program") or (known[0] if len(known) == 1 else "")
+        if name not in known:
+            raise UsageError(f"{chosen['event']} has {f'no program {name}' if name else 'several programs'}",
+                             cure=f"Name one: {', '.join(known)}." if known else "")
+        runs = recording.runs_of(name)
+        if number >= len(runs):
+            raise UsageError(f"{chosen['event']} has no event {number} of {name}", why=f"it has {len(runs)}, from 0 on")
+        loaded = machine.load(spec)
+        run = runs[number]
+        machine.standing_at(run)
+        debugger = Debugger(loaded.programs[name], run.packet, cpu=run.cpu % machine.arena.cpus)
     except BaseException:
         machine.close()
         raise

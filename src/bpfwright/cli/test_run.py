@@ -90,15 +90,16 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def object_of(path: str, wanted: str | None, knows: Any = None) -> ObjectSpec:
-    """A file's programs: of an object, or compiled from Python for the userspace machine. `knows` is a machine that
-    knows of events and kernel types what a file asks for."""
+def object_of(path: str, wanted: str | None, machine: Any = None) -> ObjectSpec:
+    """A file's programs: of an object, or compiled from Python for a userspace machine, which knows of events and
+    kernel types what they ask for."""
     from bpfwright.objfile import read
-    return read(file_of(path, wanted, knows=knows), path)
+    return read(file_of(path, wanted, machine=machine), path)
 
 
-def file_of(path: str, wanted: str | None, *, knows: Any = None, variables: bool = False) -> bytes:
-    """A file's programs as an object file; `variables` has their places in its DWARF, where it is compiled here."""
+def file_of(path: str, wanted: str | None, *, variables: bool = False, machine: Any = None) -> bytes:
+    """A file's programs as an object file, compiled for a userspace machine or `machine`; `variables` has their places
+    in its DWARF, where it is compiled here."""
     if path.endswith(".o"):
         with open(path, "rb") as file:
             return file.read()
@@ -107,10 +108,12 @@ def file_of(path: str, wanted: str | None, *, knows: Any = None, variables: bool
     from bpfwright.lang.target import Target
     from bpfwright.session import prepare
     from bpfwright.userspace import Userspace
+    if machine is None:
+        with Userspace(memory_bytes=1 << 20) as made:
+            return file_of(path, wanted, variables=variables, machine=made)
     programs = chosen_programs(path, [wanted] if wanted else [])
-    with Userspace(memory_bytes=1 << 20) as machine:
-        prepare(programs, knows or machine)
-        return compile_programs(programs, Target("v3", machine.target_features), variables=variables).elf
+    prepare(programs, machine)
+    return compile_programs(programs, Target("v3", machine.target_features), variables=variables).elf
 
 
 def _machine(chosen: argparse.Namespace) -> Any:

@@ -1,10 +1,10 @@
 """The protocols that hooks are handed: a machine, what it loaded, and the links that it makes."""
 from __future__ import annotations
 
-from bpfwright._typing import Mapping, Protocol, Self, TypeVar
+from bpfwright._typing import Any, Callable, Mapping, Protocol, Self, TypeVar
 from bpfwright.spec.objects import MapSpec, ObjectSpec, ProgramSpec
 
-__all__ = ["Link", "LoadedMap", "LoadedObject", "LoadedProgram", "Machine", "TestRun"]
+__all__ = ["Link", "LoadedMap", "LoadedObject", "LoadedProgram", "Machine", "TestRun", "Watch"]
 
 
 class TestRun(Protocol):
@@ -142,3 +142,19 @@ class Machine(Protocol):
         """The text of a tracepoint's `format` file."""
 
     def close(self) -> None: ...
+
+
+class Watch(Protocol):
+    """What a session tells a machine that records or replays, as its attribute `watch`, and what it takes from it."""
+
+    def compiled_for(self, features: frozenset[str]) -> None:
+        """What the session's programs are compiled for."""
+
+    def attach(self, program: str, make: Callable[[], Link]) -> Link:
+        """Attach a program, by `make`, or act as if."""
+
+    def reader(self, name: str, reader: Any) -> Any:
+        """The reader of a ring, or one that stands in front of it."""
+
+    def looked(self, memory: Any) -> None:
+        """User space looks at a shared struct."""

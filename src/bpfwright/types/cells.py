@@ -1,7 +1,7 @@
 """Memory that CPUs share: atomics, locks, and `shared` structs."""
 from __future__ import annotations
 
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 from bpfwright.errors import SessionError, UsageError
 from bpfwright.types.ctype import AtomicType, CType, Int, Memory, Opaque, ctype_of
 from bpfwright.types.structs import Struct
@@ -109,16 +109,20 @@ class SpinLock:
 
 
 class SharedMemory:
-    """Where a shared struct lives: its initial bytes, and the memory of every session that holds it."""
+    """Where a shared struct lives: its initial bytes, and the memory of every session that holds it. `looked` is told
+    of each look at it, by machines that record or replay."""
 
-    __slots__ = ("bindings", "initial")
+    __slots__ = ("bindings", "initial", "looked")
 
     def __init__(self, initial: bytes) -> None:
         self.initial = initial
         self.bindings: list[Memory] = []
+        self.looked: Callable[[Memory], None] | None = None
 
     def current(self) -> Memory:
         if len(self.bindings) == 1:
+            if self.looked is not None:
+                self.looked(self.bindings[0])
             return self.bindings[0]
         if not self.bindings:
             raise SessionError("this shared struct is in no session", cure="Use it inside `with load(...)`.")

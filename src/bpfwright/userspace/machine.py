@@ -17,7 +17,7 @@ from bpfwright.spec.page import (ATTACH_TYPE, CPU, HELD_INTERRUPTS, HELD_ITERATO
                                  HELD_PREEMPTION, HELD_RCU, HELD_RECORDS, HELD_SOCKETS, PID_TGID, PROGRAM, RANDOM,
                                  REDIRECT, SOCKET, TAIL_CALLS, UID_GID)
 from bpfwright.userspace.arena import Arena
-from bpfwright.userspace.code import KFUNC, code_of
+from bpfwright.userspace.code import KFUNC, Code, code_of
 from bpfwright.userspace.coverage import Report, measuring
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
@@ -240,11 +240,16 @@ class Userspace(World, Unattached):
         code = code_of(bytes(linked.insns), linked.starts, linked.lines)
         relocated = frozenset(linked.starts[name] + each.index for name in names
                               for each in functions[name].core_relocations)
-        made = UserProgram(self, program, code, 0, judge=lambda: self._judged(spec, program, relocated))
+        made = self.make_program(spec, program, code, linked.starts, lambda: self._judged(spec, program, relocated))
         made.fd = self._number(made)
         made.functions = linked.starts
         made.btf = lambda: Btf(spec.btf) if spec.btf else None
         return made
+
+    def make_program(self, spec: ObjectSpec, program: ProgramSpec, code: Code, starts: Mapping[str, int],
+                     judge: Callable[[], tuple[bool, frozenset[int]]]) -> UserProgram:
+        """A program out of its linked code, in which functions begin at `starts`."""
+        return UserProgram(self, program, code, 0, judge=judge)
 
     def _judged(self, spec: ObjectSpec, program: ProgramSpec, relocated: frozenset[int]) -> tuple[bool, frozenset[int]]:
         """Whether the program may run unchecked, and which of its loads may find nothing: where no kernel's types are

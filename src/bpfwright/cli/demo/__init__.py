@@ -3,6 +3,9 @@
 Two network namespaces are made (and removed), an HTTP server and two clients run in them. An XDP firewall drops one of
 the clients at the driver, while tracing programs watch the whole machine: files opened, connections, TCP states, and
 how long write() takes. All of it is Python, from this one process.
+
+Without privilege the same programs run in bpfwright's own machine: the firewall on generated traffic and a capture, the
+others on what was recorded of this demo.
 """
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = ("bpfwright demo", "bpfwright demo --seconds 5")
 _STATES = ("", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
            "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV")
-_SHOWN = 3  # events of a kind, each second
+SHOWN = 3  # events of a kind, each second
 _DRAINS = 5  # times a second that rings are emptied
 
 
@@ -30,29 +33,26 @@ def run(chosen: argparse.Namespace) -> int:
     """The whole demo; see the module."""
     missing = _privilege()
     if missing:
-        print(*missing, sep="\n", file=sys.stderr)
-        return 3
+        from bpfwright.cli.demo.without import show
+        return show(missing, max(1, chosen.seconds))
     from bpfwright.cli.demo.network import Stage
     with Stage() as stage:
         stage.serve()
         return _show(stage, max(1, min(chosen.seconds, 3600)))
 
 
-def _privilege() -> list[str]:
-    """Three lines about what is missing; none when nothing is."""
-    with open("/proc/self/status") as status:
-        held = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff")), 0)
+def _privilege() -> str:
+    """The privileges that are missing; nothing when none is."""
+    try:
+        with open("/proc/self/status") as status:
+            held = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff")), 0)
+    except OSError:
+        return "a Linux kernel"
     names = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN"}
-    lacking = [name for bit, name in names.items() if not held >> bit & 1]
-    if not lacking:
-        return []
-    from bpfwright.cli.problems import as_root
-    return ["bpfwright demo: loading kernel programs and making network namespaces needs privilege.",
-            f"This process lacks {' and '.join(lacking)}.",
-            f"Type: {as_root(['demo'])}"]
+    return " and ".join(name for bit, name in names.items() if not held >> bit & 1)
 
 
-class _Counts:
+class Counts:
     """Events seen and lost, by kind."""
 
     def __init__(self, readers: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ class _Counts:
 def _show(stage: Any, seconds: int) -> int:
     from bpfwright import attach
     from bpfwright.cli.demo import programs as p
-    from bpfwright.cli.demo.network import BLOCKED, FRIEND, SERVER
+    from bpfwright.cli.demo.addresses import BLOCKED, FRIEND, SERVER
     from bpfwright.hooks import xdp
     started = now_ns()
     watchers = (p.opening, p.opened, p.connecting, p.connected, p.changed, p.write_started, p.write_ended)
@@ -89,7 +89,7 @@ def _show(stage: Any, seconds: int) -> int:
             print(f"  {link.description}")
         print(f"\nServer {SERVER}, clients {FRIEND} and {BLOCKED}; the firewall drops {BLOCKED}.", flush=True)
         stage.call(seconds)
-        counts = _Counts({"files": session.events(p.opens), "connections": session.events(p.connections),
+        counts = Counts({"files": session.events(p.opens), "connections": session.events(p.connections),
                           "TCP states": session.events(p.states)})
         try:
             for second in range(1, seconds + 1):
@@ -97,23 +97,23 @@ def _show(stage: Any, seconds: int) -> int:
                 for _ in range(_DRAINS):
                     sleep_s(1 / _DRAINS)
                     for name, events in counts.take().items():
-                        taken[name] += events[-_SHOWN:]
-                _second(second, taken, p)
+                        taken[name] += events[-SHOWN:]
+                show_second(second, taken, p)
         except KeyboardInterrupt:
             print("\nstopped")
         counts.take()
-        _summary(session, counts, p)
+        show_summary(session, counts, p)
     return 0
 
 
-def _second(second: int, events: dict[str, list[Any]], p: Any) -> None:
+def show_second(second: int, events: dict[str, list[Any]], p: Any) -> None:
     passed, dropped = (p.verdicts[i].total().packets for i in (p.PASSED, p.DROPPED))
     print(f"\n{second:3} s   passed {passed:>7,}   dropped {dropped:>5,}")
-    for event in events["files"][-_SHOWN:]:
+    for event in events["files"][-SHOWN:]:
         print(f"        open     {event.comm:<15} {event.pid:>7}  {event.path}{_failed(event.result)}")
-    for event in events["connections"][-_SHOWN:]:
+    for event in events["connections"][-SHOWN:]:
         print(f"        connect  {event.comm:<15} {event.pid:>7}  {_duration(event.latency)}{_failed(event.result)}")
-    for event in events["TCP states"][-_SHOWN:]:
+    for event in events["TCP states"][-SHOWN:]:
         print(f"        tcp      {event.source}:{event.sport} > {event.destination}:{event.dport}  "
               f"{_STATES[event.old]} -> {_STATES[event.new]}")
     sys.stdout.flush()
@@ -126,7 +126,7 @@ def _failed(result: int) -> str:
     return f"  {errno.errorcode.get(-result, result)}"
 
 
-def _summary(session: Any, counts: _Counts, p: Any) -> None:
+def show_summary(session: Any, counts: Counts, p: Any) -> None:
     print("\nwrite() latency, all processes")
     buckets = [p.latencies[i].total() for i in range(64)]
     most = max(buckets) or 1

@@ -6,13 +6,11 @@ from contextlib import ExitStack
 
 from bpfwright._host import Process
 from bpfwright._typing import Self
+from bpfwright.cli.demo.addresses import BLOCKED, FRIEND, PORT, SERVER
 from bpfwright.kernel.namespace import NetworkNamespace
 from bpfwright.kernel.netlink import Netlink
 
-__all__ = ["BLOCKED", "FRIEND", "SERVER", "Stage"]
-
-SERVER, FRIEND, BLOCKED = "10.99.0.1", "10.99.0.2", "10.99.0.3"
-PORT = 8080
+__all__ = ["Stage"]
 
 _LEASH = """
 import os, sys, threading

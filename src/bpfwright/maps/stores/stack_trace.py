@@ -6,7 +6,7 @@ from bpfwright.spec.hashing import hash_of
 from bpfwright.spec.memory import copy, differ, fill, load32, store32
 from bpfwright.types import i64, u64
 
-__all__ = ["KINDS", "PRIVATE", "create", "delete", "lookup", "next_key", "put", "read", "room", "update"]
+__all__ = ["KINDS", "PRIVATE", "create", "delete", "keep", "lookup", "next_key", "put", "read", "room", "update"]
 
 KINDS = (7,)
 PRIVATE = True
@@ -52,6 +52,21 @@ def put(m: u64, words: u64, size: u64, flags: u64) -> i64:
     fill(place + _WORDS, 0, load32(m + VALUE_SIZE))
     copy(place + _WORDS, words, whole)
     return number
+
+
+def keep(m: u64, number: u64, words: u64, size: u64) -> i64:
+    """A stack under a number that another machine gave it."""
+    if number >= load32(m + _PLACES):
+        return EINVAL
+    whole: u64 = size
+    if whole > load32(m + VALUE_SIZE):
+        whole = load32(m + VALUE_SIZE)
+    place = m + BODY + number * load32(m + STRIDE)
+    store32(place + _HASH, hash_of(words, whole & 0xFFFFFFFF))
+    store32(place + _SIZE, whole)
+    fill(place + _WORDS, 0, load32(m + VALUE_SIZE))
+    copy(place + _WORDS, words, whole)
+    return 0
 
 
 def lookup(m: u64, key: u64) -> u64:
