@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, NamedTuple, Self
-from bpfwright.errors import BpfwrightError, Fault, NotSupported, UsageError
+from bpfwright.errors import Fault, UsageError
 from bpfwright.userspace.code import Code
 from bpfwright.userspace.counterexamples.following import Follower
 from bpfwright.userspace.counterexamples.inputs import BLOCK, CPUS, Input, free_context, lay_in, take_out
@@ -103,15 +103,6 @@ def _asks_for_cpu(spec: ObjectSpec) -> bool:
     call = bytes((0x85, 0, 0, 0, 8, 0, 0, 0))
     return any(function.insns[at:at + 8] == call for function in spec.functions
                for at in range(0, len(function.insns), 8))
-
-
-def runnable(spec: ObjectSpec, program: str, kernel_btf: Btf | None = None) -> str:
-    """Why a program cannot be run here; empty when it can."""
-    try:
-        Runner(spec, program, kernel_btf, small=True).close()
-    except (NotSupported, BpfwrightError) as error:
-        return error.what
-    return ""
 
 
 def _with_tails(spec: ObjectSpec, program: str) -> frozenset[str]:
