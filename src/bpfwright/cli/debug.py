@@ -66,11 +66,7 @@ def open_debugger(chosen: dict[str, Any]) -> tuple[View, Callable[[], None]]:
         return _at_event(chosen, recording, number)
     elf = file_of(chosen["file"], chosen.get("program"), variables=True)
     spec = read(elf, chosen["file"])
-    names = [program.name for program in spec.programs]
-    name = chosen.get("program") or (names[0] if len(names) == 1 else "")
-    if name not in names:
-        raise UsageError(f"{chosen['file']} has {f'no program {name}' if name else 'several programs'}",
-                         cure=f"Name one: {', '.join(names)}.")
+    name = _chosen_name(chosen, chosen["file"], [program.name for program in spec.programs])
     data, context = _input(chosen)
     machine = Userspace(engine="interpreter", seed=int(chosen.get("seed") or 0))
     try:
@@ -80,12 +76,21 @@ def open_debugger(chosen: dict[str, Any]) -> tuple[View, Callable[[], None]]:
         machine.close()
         raise
 
-    def close() -> None:
-        debugger.close()
-        loaded.close()
-        machine.close()
+    return View(debugger, spec, elf), lambda: _close(debugger, loaded, machine)
 
-    return View(debugger, spec, elf), close
+
+def _chosen_name(chosen: dict[str, Any], place: str, known: list[str]) -> str:
+    """The program that was asked for, or the only one that a file or a recording has."""
+    name: str = chosen.get("program") or (known[0] if len(known) == 1 else "")
+    if name not in known:
+        raise UsageError(f"{place} has {f'no program {name}' if name else 'several programs' if known else 'none'}",
+                         cure=f"Name one: {', '.join(known)}." if known else "")
+    return name
+
+
+def _close(*things: Any) -> None:
+    for thing in things:
+        thing.close()
 
 
 def _recorded(event: str) -> tuple[Any, int]:
@@ -110,10 +115,7 @@ def _at_event(chosen: dict[str, Any], recording: Any, number: int) -> tuple[View
         elf = file_of(chosen["file"], None, variables=True, machine=machine)
         spec = read(elf, chosen["file"])
         known = [program.name for program in spec.programs if any(r.name == program.name for r in recording.programs)]
-        name = chosen.get("program") or (known[0] if len(known) == 1 else "")
-        if name not in known:
-            raise UsageError(f"{chosen['event']} has {f'no program {name}' if name else 'several programs'}",
-                             cure=f"Name one: {', '.join(known)}." if known else "")
+        name = _chosen_name(chosen, chosen["event"], known)
         runs = recording.runs_of(name)
         if number >= len(runs):
             raise UsageError(f"{chosen['event']} has no event {number} of {name}", why=f"it has {len(runs)}, from 0 on")
@@ -125,12 +127,7 @@ def _at_event(chosen: dict[str, Any], recording: Any, number: int) -> tuple[View
         machine.close()
         raise
 
-    def close() -> None:
-        debugger.close()
-        loaded.close()
-        machine.close()
-
-    return View(debugger, spec, elf), close
+    return View(debugger, spec, elf), lambda: _close(debugger, loaded, machine)
 
 
 def _input(chosen: dict[str, Any]) -> tuple[bytes, bytes]:

@@ -44,6 +44,9 @@ class RunStage:
         self._inner = machine.plain_stage(recorded.kind, data, b"" if self.packet else self._context())
         self.context: int = self._inner.context
         self._mark = self._arena.allocate(16, owned=False)
+        # Nothing is allotted while a run goes on: a debugger that goes back finds the memory as it was.
+        most = max((len(entry.data) for entry in run.entries if entry.what == STACK_ID), default=0)
+        self.trace = self._arena.allocate(most + 8, owned=False) if most else 0
 
     def _context(self) -> bytes:
         size = max((offset + width for offset, width in self._recorded.fields), default=8)
@@ -150,7 +153,8 @@ class RunStage:
 
     def close(self) -> None:
         self._inner.close()
-        self._arena.release(self._mark)
+        for place in (self._mark, *[self.trace] * bool(self.trace)):
+            self._arena.release(place)
 
 
 def name_of(what: int, recorded: Recorded) -> str:
@@ -276,13 +280,9 @@ class ReplayProgram(UserProgram):
             if not entry.result >> 63:
                 from bpfwright.userspace.stores import store_of
                 keep = getattr(store_of(7), "keep")  # noqa: B009  # of stack traces alone
-                data = entry.data
-                place = self.machine.arena.allocate(len(data) + 8, owned=False)
-                try:
-                    self.machine.arena.memory[place:place + len(data)] = data
-                    keep(r[2], entry.result & 0xFFFFFFFF, place, len(data))
-                finally:
-                    self.machine.arena.release(place)
+                data, place = entry.data, self.stage.trace
+                self.machine.arena.memory[place:place + len(data)] = data
+                keep(r[2], entry.result & 0xFFFFFFFF, place, len(data))
             return int(entry.result)
 
         return capture

@@ -9,6 +9,7 @@ from bpfwright._typing import Any, Callable, Iterator, NamedTuple
 from bpfwright.errors import Fault, UsageError
 from bpfwright.formats.isa import text
 from bpfwright.spec.objects import LineInfo
+from bpfwright.spec.page import CONTEXT
 from bpfwright.userspace.arena import FRAME
 from bpfwright.userspace.map import UserMap
 from bpfwright.userspace.program import UserProgram
@@ -101,6 +102,7 @@ class Debugger:
         self._checkpoints: list[_Checkpoint] = []
         self._closed = False
         machine.begin(cpu, program.spec)
+        machine.set_word(CONTEXT, self._stage.context)
         program.stage = self._stage
         self._first = machine.arena.save()
         self.position = self._go(0)
