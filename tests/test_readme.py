@@ -21,7 +21,7 @@ def test_the_first_program_is_short() -> None:
 
 
 def test_every_command_that_is_named_exists() -> None:
-    named = set(re.findall(r"`bpfwright (\w+)", README))
+    named = set(re.findall(r"`bpfwright ([\w-]+)", README))
     assert named and named <= set(VERBS)
     assert set(re.findall(r"^    \./dev (\w+)", README, re.MULTILINE)) <= set(
         re.findall(r"^(\w+)\)", (TOP / "dev").read_text(), re.MULTILINE))
