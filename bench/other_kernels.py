@@ -133,10 +133,12 @@ def report(series: str, made: agreement.Run) -> bool:
     print(f"{release}: {number:,} programs, {100 * whole.accepted / max(number, 1):.0f} % accepted; accept "
           f"{100 * recalls[0]:.2f} % (bar 95: {measuring.verdict(met[0])}), reject {100 * recalls[1]:.2f} % (bar 99: "
           f"{measuring.verdict(met[1])}), class {100 * recalls[2]:.2f} % (bar 85: {measuring.verdict(met[2])})")
-    lacks = [" ".join(name) for name in population.strata()
-             if name not in made.tallies or not made.tallies[name].accepted]
+    lacks = [" ".join(name) for name, tally in made.tallies.items() if not tally.accepted]
     if lacks:
         print(f"  nothing accepted: {', '.join(lacks)}")
+    missing = [" ".join(name) for name in population.strata() if name not in made.tallies]
+    if missing:
+        print(f"  no program of them got a verdict: {', '.join(missing)}")
     skewed = [f"{' '.join(name)} {100 * tally.accepted // (tally.accepted + tally.refused)} %"
               for name, tally in made.tallies.items()
               if tally.accepted and not 0.4 <= tally.accepted / (tally.accepted + tally.refused) <= 0.6]
