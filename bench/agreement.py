@@ -30,6 +30,7 @@ from bpfwright.formats.btf import Btf, Kind, Relocator
 from bpfwright.kernel import sys as door
 from bpfwright.kernel.loader import KernelObject, Loader
 from bpfwright.kernel.types import KernelTypes
+from bpfwright.kernel.verifier_log import parse
 from bpfwright.spec.linking import Reference, link, reachable
 from bpfwright.spec.objects import ObjectSpec
 from bpfwright.userspace.verifier import Profile, Verdict, verify
@@ -100,9 +101,11 @@ class Referee:
 
 
 def said(log: str) -> str:
-    """The verifier's own sentence: its last line before the statistics."""
+    """The verifier's own sentence: its last line before the statistics, or the reason in a report of Linux 7.3."""
+    if "\nReason:" in log:
+        return parse(log).reason
     lines = [line for line in log.splitlines() if line and not line.startswith(
-        ("processed ", "verification time", "stack depth", "; ", "arg#0 reference", "func#"))]
+        ("processed ", "verification time", "stack depth", "; ", "arg#0 reference", "func#", "subprog "))]
     named = [line for line in lines[-3:] if line.startswith("infinite loop")]
     if named or not lines:
         return named[0] if named else ""
