@@ -195,7 +195,7 @@ def run(count: int, seed: int, strata: list[tuple[str, str]], *, quiet: bool = F
     """Draw `count` programs over all strata, and as many mutations of compiled programs again if asked for."""
     referee = Referee()
     made = Run(Profile(cpus=os.cpu_count() or 0, limit=limit), referee.vmlinux)
-    each = max(2, count // max(len(strata), 1))
+    each = max(2, -(-count // max(len(strata), 1)))
     for position, (kind, feature) in enumerate(strata):
         random = Random(f"{seed} {kind} {feature}")
 
