@@ -44,5 +44,10 @@ def test_a_weak_function_that_is_not_there_faults_only_where_it_is_called(engine
 
 
 def test_a_flavour_of_a_kernel_function_is_that_function() -> None:
-    with Userspace() as machine, machine.load(asks("kfunc", "bpf_rcu_read_lock___old", True, *CALLS)) as loaded:
+    names = ("bpf_rcu_read_lock___old", "bpf_rcu_read_unlock___old")
+    calls = tuple(Relocation(index, "kfunc", name) for index, name in enumerate(names))
+    main = Function("main", encode((CALLS[0], *CALLS)), calls)
+    spec = ObjectSpec((ProgramSpec("main", "main", "xdp", 6),), (main,), (),
+                      tuple(Extern(name, "kfunc", 0, True) for name in names))
+    with Userspace() as machine, machine.load(spec) as loaded:
         assert loaded.programs["main"].test_run(bytes(64)).value == 2
