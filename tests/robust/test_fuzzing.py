@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from bench import random_code
-from bpfwright import Userspace, objfile
+from bpfwright import Userspace, _llvm, objfile
 from bpfwright.errors import BpfwrightError, Fault
 from bpfwright.formats.btf import Btf
 from bpfwright.formats.isa import OPCODES, Instruction, disassemble, encode
@@ -60,7 +60,8 @@ def watched(what: str, number: int) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """Descriptors, threads and mappings are as many as before, and no case may hang."""
-    with Userspace(engine="jit", memory_bytes=1 << 20) as machine:      # starts the worker, fills caches
+    _llvm.start()       # the worker stays
+    with Userspace(engine="jit", memory_bytes=1 << 20) as machine:
         machine.load_code(CODES[0]).call(0)
     before = held()
     old = signal.signal(signal.SIGALRM, _never)

@@ -14,6 +14,8 @@ from bpfwright.maps.stores import HELPERS
 from bpfwright.spec.objects import MapSpec
 from bpfwright.userspace.calls import PYTHON, STORE_CALLS
 from bpfwright.userspace.guards import guards_of
+from tests.conformance.assembler import assemble
+from tests.conformance.edges import slot
 from tests.userspace.machines import TC, XDP, program, run
 from tests.userspace.test_helpers import FOUR, call, words
 
@@ -62,6 +64,14 @@ BAD = {
 def test_bad_arguments_are_faults(machine: Any, name: str) -> None:
     with pytest.raises(Fault):
         run(machine, program(XDP, BAD[name], value="2", maps=MAPS), FOUR, b"")
+
+
+@pytest.mark.parametrize("wild", [0, 0x1000, 1 << 40, (1 << 64) - 1], ids=hex)
+def test_a_load_of_a_packet_that_is_none(machine: Any, wild: int) -> None:
+    """Classic BPF's loads take the context from r6."""
+    code = assemble(f"lddw %r6, {wild}") + slot(0x20) + assemble("exit")
+    with pytest.raises(Fault):
+        machine.load_code(code).call(0)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

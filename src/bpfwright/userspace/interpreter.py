@@ -8,6 +8,7 @@ from bpfwright._typing import Any, Callable
 from bpfwright.errors import Fault
 from bpfwright.formats.isa.instructions import Instruction
 from bpfwright.formats.isa.semantics import ARITHMETIC, COMPARISONS, signed, swap
+from bpfwright.maps.stores._guards import guard_context
 from bpfwright.userspace.arena import FRAME, STACK_SIZE, Arena
 from bpfwright.userspace.code import FUNCTIONS, KFUNC, Code, means_nothing
 from bpfwright.userspace.counting import Counts, is_branch
@@ -340,6 +341,8 @@ class Interpreter:
         indirect = i.row.op == "ldind"
 
         def read(r: list[int]) -> int:
+            if not guard_context(r[6]):
+                raise Fault("call", slot, r[6])
             offset = imm + (signed(r[s] & _HALF, 32) if indirect else 0)
             data = self.host.packet_bytes(r[6], offset, size)
             if data is None:
