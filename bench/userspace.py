@@ -3,9 +3,9 @@
     .venv/bin/python bench/userspace.py [--quick] [--rounds N]
 
 First results are of a process of its own, timed from after `import` to the program's first value: interpreted, as
-native code out of the cache, and as native code with LLVM started for it (an empty cache, but for the object and the
-library of maps and helpers, which are made once an installation). The capture is walked and run inside compiled code;
-its time is that of everything, from the file's bytes to the actions.
+native code out of the cache, and as native code with LLVM started for it (an empty cache, but for the object and for
+the code of its map's kind, which is made once an installation; the last row has that made too). The capture is walked
+and run inside compiled code; its time is that of everything, from the file's bytes to the actions.
 """
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bench import measuring
 from bench.workloads import PACKETS
 
 BARS = {"interpreter": 5.0, "cached native": 25.0, "cold JIT": 150.0}
+AT_ALL = "cold JIT, the first with a hash at all"
 CAPTURE_BAR = 5.0  # million packets a second
 SCRIPT = """
 import sys
@@ -39,7 +40,8 @@ from bpfwright._host import now_ns
 with Userspace(memory_bytes=1 << 20) as other:
     spec = read(compile_programs([hashed], Target("v3", other.target_features)).elf)
     if sys.argv[1] == "jit":
-        other.library()
+        if len(sys.argv) == 2:
+            other.library().addresses(["hash_lookup"])
         from bpfwright import _llvm
         _llvm.stop()
 packet = PACKETS["tcp"]
@@ -50,18 +52,18 @@ with Userspace(engine=sys.argv[1]) as here, here.load(spec) as loaded:
 """
 
 
-def first(engine: str, cache: str) -> tuple[float, int]:
+def first(engine: str, cache: str, *more: str) -> tuple[float, int]:
     """ms until the first value, in a process of its own; and how many instructions the program has."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "XDG_CACHE_HOME": cache}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run([measuring.bare_python(), "-c", SCRIPT, engine], env=environment, capture_output=True,
+    done = subprocess.run([measuring.bare_python(), "-c", SCRIPT, engine, *more], env=environment, capture_output=True,
                           text=True, check=True)
     ms, _, size = done.stdout.split()
     return float(ms), int(size)
 
 
 def first_results(rounds: int) -> tuple[str, bool]:
-    found: dict[str, list[float]] = {name: [] for name in BARS}
+    found: dict[str, list[float]] = {name: [] for name in (*BARS, AT_ALL)}
     with tempfile.TemporaryDirectory() as folder:
         first("interpreter", folder)
         _, size = first("jit", folder)
@@ -72,12 +74,16 @@ def first_results(rounds: int) -> tuple[str, bool]:
             with tempfile.TemporaryDirectory() as fresh:
                 first("interpreter", fresh)
                 found["cold JIT"].append(first("jit", fresh)[0])
+            with tempfile.TemporaryDirectory() as fresh:
+                first("interpreter", fresh)
+                found[AT_ALL].append(first("jit", fresh, "at all")[0])
     rows: list[list[object]] = []
     met = True
     for name, runs in found.items():
         best, median = min(runs), statistics.median(runs)
-        met &= median <= BARS[name]
-        rows.append([name, median, best, BARS[name], measuring.verdict(median <= BARS[name])])
+        bar = BARS.get(name)
+        met &= bar is None or median <= bar
+        rows.append([name, median, best, bar or "", "" if bar is None else measuring.verdict(median <= bar)])
     return measuring.table([f"first result, {size} instructions", "ms", "best", "bar", ""], rows), met
 
 

@@ -33,8 +33,10 @@ MapAt = Callable[[int], str]
 
 def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[str], int],
               helper: Callable[[int], str], probes: frozenset[int] = frozenset(), arena_bits: int = 30,
-              stores: dict[int, str] | None = None, stage: str = "", counters: int = 0) -> str:
-    """The module's text. It defines `enter_with(a1, a2, sp, budget)` and `repeat(ctx, sp, budget, times)`.
+              stores: dict[int, str] | None = None, stage: str = "", counters: int = 0) -> tuple[str, frozenset[str]]:
+    """The module's text, and the functions that it needs.
+
+    It defines `enter_with(a1, a2, sp, budget)` and `repeat(ctx, sp, budget, times)`.
 
     `helper` gives the native name of helper or (negative) kernel function numbers, empty for what Python answers;
     `arguments` how many words a native name takes. Whoever loads the module sets its word `arena`. Raises NotSupported
@@ -42,8 +44,8 @@ def translate(code: Code, *, checked: bool, map_at: MapAt, arguments: Callable[[
     `counters` is the address of two 64-bit words a slot: how often the straight run that begins there was entered, and
     how often the branch there was taken; 0: nothing is counted.
     """
-    return _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}, stage,
-                   counters).text()
+    module = _Module(code, checked, map_at, arguments, helper, probes, arena_bits, stores or {}, stage, counters)
+    return module.text(), frozenset(module.declared)
 
 
 class _Module:

@@ -26,7 +26,7 @@ from bpfwright.userspace.unattached import Unattached
 from bpfwright.userspace.world import World
 
 if TYPE_CHECKING:
-    from bpfwright._native import NativeCode
+    from bpfwright.userspace.library import Library
 
 __all__ = ["UserObject", "Userspace"]
 
@@ -101,7 +101,7 @@ class Userspace(World, Unattached):
         World.__init__(self)
         self._next = 1
         self._closed = False
-        self._library: NativeCode | None = None
+        self._library: Library | None = None
         self.set_word(RANDOM, seed)
         self.set_word(PID_TGID, 1 << 32 | 1)
         self.set_word(UID_GID, 0)
@@ -300,14 +300,12 @@ class Userspace(World, Unattached):
         found = self._things.get(number)
         return found if isinstance(found, UserProgram) else None
 
-    def library(self) -> NativeCode:
+    def library(self) -> Library:
         """Stores and helpers as native code, working on this machine's memory."""
         if self._library is None:
-            from bpfwright._native import address_of, load_native
-            from bpfwright.userspace.stores import native_library
-            made = load_native(native_library())
-            made.set_word("arena", address_of(self.arena.memory))
-            self._library = made
+            from bpfwright._native import address_of
+            from bpfwright.userspace.library import Library
+            self._library = Library(address_of(self.arena.memory))
         return self._library
 
     # running

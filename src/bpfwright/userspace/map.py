@@ -16,7 +16,7 @@ from bpfwright.userspace.arena import Arena
 from bpfwright.userspace.stores import store_of
 
 if TYPE_CHECKING:
-    from bpfwright._native import NativeCode
+    from bpfwright.userspace.library import Library
     from bpfwright.userspace.rings import UserPerfBuffer, UserRing
 
 __all__ = ["UserMap"]
@@ -42,7 +42,7 @@ class UserMap:
                  "spec", "value_size", "value_stride")
 
     def __init__(self, arena: Arena, spec: MapSpec, number: int, things: dict[int, Any] | None = None,
-                 library: Callable[[], NativeCode] | None = None) -> None:
+                 library: Callable[[], Library] | None = None) -> None:
         self._arena = arena
         self._store = store_of(spec.type)
         self._file = FILES[spec.type]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NativeProgram"]
 
 _OPT = 2
+_TRACING = 26  # bpf_prog_type
 _counts: dict[str, int] = {}
 
 
@@ -38,19 +39,20 @@ class NativeProgram:
     def __init__(self, program: UserProgram) -> None:
         self._program = program
         machine = program.machine
-        stores = {thing.address: FILES[thing.spec.type] for thing in machine.things() if isinstance(thing, UserMap)}
+        maps = [thing for thing in machine.things() if isinstance(thing, UserMap)]
+        stores = {map_.address: FILES[map_.spec.type] for map_ in maps}
         def native_name(number: int) -> str:
             return "" if number in program.helpers else _native_name(number)
 
-        text = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
+        text, needs = translate(program.code, checked=not program.verified, map_at=lambda at: stores.get(at, ""),
                          arguments=_arguments, helper=native_name, probes=program.probes,
-                         arena_bits=machine.arena.bits, stores=FILES, stage=KINDS_DRIVEN.get(program.spec.type, ""),
+                         arena_bits=machine.arena.bits, stores=_reachable(program, maps),
+                         stage=KINDS_DRIVEN.get(program.spec.type, ""),
                          counters=program.counts.address if program.counts is not None else 0)
         self._problem: BaseException | None = None
         self._keep: list[object] = []
         self._top = 0
-        library = machine.library()
-        symbols = dict(library.addresses)
+        symbols = machine.library().addresses(needs)
         for name, function, count in (("python", self._python, 8), ("tail_target", self._tail_target, 2)):
             symbols[name], kept = callback(function, count)
             self._keep.append(kept)
@@ -130,6 +132,16 @@ class NativeProgram:
     def close(self) -> None:
         """Unmap it."""
         self._code.close()
+
+
+def _reachable(program: UserProgram, maps: list[UserMap]) -> dict[int, str]:
+    """The stores, by bpf_map_type, of all maps that a program may come by: those that are there, and those in maps of
+    maps. Iterators see maps of anyone."""
+    if program.spec.type == _TRACING:
+        return FILES
+    specs = [map_.spec for map_ in maps]
+    kinds = {spec.type for spec in specs} | {spec.inner.type for spec in specs if spec.inner is not None}
+    return {kind: file for kind, file in FILES.items() if kind in kinds}
 
 
 def _native_name(number: int) -> str:

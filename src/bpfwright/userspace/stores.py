@@ -8,7 +8,8 @@ from bpfwright.errors import NotSupported
 from bpfwright.helpers.bodies import BODIES, KERNEL_FUNCTIONS
 from bpfwright.maps.stores import FILES, HELPERS
 
-__all__ = ["OPERATIONS", "functions", "helper_body", "kernel_function_body", "native_library", "store_of"]
+__all__ = ["OPERATIONS", "functions", "helper_body", "kernel_function_body", "native_name", "native_object",
+           "store_of"]
 
 OPERATIONS = ("create", "lookup", "lookup_on", "update", "delete", "next_key", "push", "pop", "peek", "each", "holding",
               "key_of", "value_of", "look", "read")
@@ -61,13 +62,20 @@ def functions() -> dict[str, Callable[..., Any]]:
         guard.__name__: guard for guard in GUARDS}
 
 
-_library = b""
+def native_name(function: Callable[..., Any]) -> str:
+    """What a function is called in its file's object: unlike those that it calls there."""
+    return f"native_{function.__name__}"
 
 
-def native_library() -> bytes:
-    """The native object of all of them; compiled once a version, then out of the cache."""
-    global _library
-    if not _library:
+_objects: dict[str, bytes] = {}
+
+
+def native_object(file: str) -> bytes:
+    """The native object of one file's functions (a module's name), each as native_name() says: compiled once a version,
+    then out of the cache."""
+    found = _objects.get(file)
+    if found is None:
         from bpfwright.lang.native import library
-        _library = library(functions())
-    return _library
+        own = {native_name(function): function for function in functions().values() if function.__module__ == file}
+        found = _objects[file] = library(own)
+    return found
