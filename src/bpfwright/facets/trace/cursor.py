@@ -77,7 +77,7 @@ class Cursor:
         """The bracket that closes `opened`."""
         if self.kind == kind:
             self.take()
-        elif self.kind == "end" or self.kind in _PAIRS:
+        elif self.kind in ("end", ";") or self.kind in _PAIRS:
             self.refuse(Span(self.text, opened.start, opened.end), f"this `{_PAIRS[kind]}` is never closed",
                         f"Close it with `{kind}`{self.before()}.")
         else:

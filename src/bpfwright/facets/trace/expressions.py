@@ -201,6 +201,8 @@ class Expressions(Cursor):
         if word in KEYWORDS:
             self.refuse_here(f"`{word}` is a word of the language and no value",
                              f"Use another name, or `${word}` for a variable.")
+        if word in _TAGS:
+            self.refuse_here("a type stands where a value should", f"A cast is `({word} name *)$x`.")
         self.take()
         if word == "true" or word == "false":
             return tree.Boolean(self.since(token.start), word == "true")

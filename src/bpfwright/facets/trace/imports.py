@@ -114,8 +114,8 @@ class _Loader:
             self.mistakes.append(Note(node.span, "scripts import one another in a circle", f"It is {circle}."))
             return
         if content is None or len(self.open) + len(self.done) >= MOST_FILES or len(self.open) > 50:
-            self.mistakes.append(Note(node.span, f"`{path}` cannot be imported" if content is None else
-                                      "these are too many scripts", f"At most {MOST_FILES} readable ones may be imported."))
+            what = f"`{path}` cannot be read" if content is None else "these are too many scripts"
+            self.mistakes.append(Note(node.span, what, f"At most {MOST_FILES} readable ones may be imported."))
             return
         parsed = parse(content, path)
         if parsed.program.settings:

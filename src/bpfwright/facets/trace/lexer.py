@@ -308,7 +308,7 @@ class _Lexer:
             self.refuse(at, end, "lines of the preprocessor stand outside of bodies",
                         "Move it above the first probe.")
             return end
-        name = f"`{c}`" if c.isprintable() else f"the character U+{ord(c):04X}"
+        name = "the backtick" if c == "`" else f"`{c}`" if c.isprintable() else f"the character U+{ord(c):04X}"
         cures = {"\\": "Lines need no continuation here: remove it.", "`": 'Strings stand in double quotes: `"..."`.',
                  "\u201c": 'Use the plain quote `"`.', "\u201d": 'Use the plain quote `"`.'}
         self.refuse(at, at + 1, f"{name} means nothing here", cures.get(c, "Remove it, or put it into a string."))

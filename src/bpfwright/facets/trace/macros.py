@@ -1,24 +1,38 @@
 """Macros, expanded: each call becomes a block, whose own variables have names that nobody else has (hygiene)."""
 from __future__ import annotations
 
-from bpfwright._typing import NamedTuple
+from bpfwright._typing import NamedTuple, TypeVar, cast
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.points import Wrong
 from bpfwright.facets.trace.text import Mistakes, Note, Span
-from bpfwright.facets.trace.tree import Expression, Macro, Node, mapped, walk
+from bpfwright.facets.trace.tree import Expression, Macro, Node, walk
 
 __all__ = ["expand"]
 
 MOST_NODES = 200_000
 """How large a program may grow by expansion: a macro that calls another one twice doubles with every step."""
+TALLEST = 160
+"""How many levels of syntax may stand on one another then."""
 DEEPEST = 24
 """How deep macros may call one another."""
+_KINDS: dict[type, str] = {tree.Name: "", tree.Variable: "$", tree.MapName: "@"}
+
+
+_N = TypeVar("_N", bound=Node)
+
+
+class _Given(NamedTuple):
+    """An argument, expanded; it is put in as often as the parameter is used, so its size counts each time."""
+
+    expression: Expression
+    height: int
+    size: int
 
 
 class _Use(NamedTuple):
     """Inside a macro's body: what its parameters stand for, and how its own variables are called here."""
 
-    arguments: dict[tuple[str, str], Expression]
+    arguments: dict[tuple[str, str], _Given]
     own: dict[str, str]
     stack: tuple[Macro, ...]
     call: Span
@@ -37,7 +51,7 @@ class _Expander:
         self.program = program
         self.macros: dict[str, list[Macro]] = {}
         self.mistakes: list[Note] = []
-        self.made = 0
+        self.height = self.size = 0
         self.number = 0
         self.taken = {node.name for node in walk(program) if isinstance(node, (tree.Variable, tree.Let, tree.For))}
         for macro in program.macros:
@@ -61,12 +75,13 @@ class _Expander:
         return tree.Program(program.span, program.settings, program.imports, program.definitions, program.maps, (),
                             functions, probes)
 
-    def rewritten(self, node: Node, use: _Use) -> Node:
+    def rewritten(self, node: _N, use: _Use) -> _N:
         try:
-            return self.change(node, use)
+            changed: _N = cast("_N", self.change(node, use))
         except Wrong as wrong:
             self.mistakes.append(wrong.note)
             return node
+        return changed
 
     def hygiene(self, macro: Macro) -> None:
         """A body knows its parameters and its own variables."""
@@ -74,6 +89,9 @@ class _Expander:
         own = _declared(macro.body)
         said: set[str] = set()
         for node in walk(macro.body):
+            if isinstance(node, (tree.Let, tree.For)) and ("$", node.name) in given:
+                self.mistakes.append(Note(node.span, f"`${node.name}` is a parameter of the macro already",
+                                          "Use another name."))
             if isinstance(node, tree.MapName) and ("@", node.name) not in given and f"@{node.name}" not in said:
                 said.add(f"@{node.name}")
                 self.mistakes.append(Note(node.span, f"the macro `{macro.name}` is not given `@{node.name}`",
@@ -85,43 +103,67 @@ class _Expander:
                                           f"Make it a parameter, or declare it: `let ${node.name} = ...;`."))
 
     def change(self, node: Node, use: _Use) -> Node:
-        self.made += 1
-        if self.made > MOST_NODES:
-            raise Mistakes([Note(use.call, "the macros make this program too large",
-                                 "Bind what is used twice to a variable: `let $x = x;`.")])
+        """The node with macros expanded and parameters put in; `height` and `size` are its own then."""
         if isinstance(node, tree.Call) and node.name in self.macros:
-            arguments = tuple([_expression(self.change(argument, use)) for argument in node.arguments])
+            arguments: list[_Given] = []
+            for argument in node.arguments:
+                changed = self.change(argument, use)
+                assert isinstance(changed, Expression)  # what is changed stays one
+                arguments.append(_Given(changed, self.height, self.size))
             return self.expanded(node.name, arguments, node.span, use)
-        if isinstance(node, tree.Name):
-            if ("", node.name) in use.arguments:
-                return use.arguments["", node.name]
-            if node.name in self.macros and any(not macro.parameters for macro in self.macros[node.name]):
-                return self.expanded(node.name, (), node.span, use)
-        elif isinstance(node, tree.Variable):
-            if ("$", node.name) in use.arguments:
-                return use.arguments["$", node.name]
-            return tree.Variable(node.span, use.own.get(node.name, node.name))
-        elif isinstance(node, tree.MapName):
-            return use.arguments.get(("@", node.name), node)
-        elif isinstance(node, tree.Let):
-            changed = mapped(node, lambda one: self.change(one, use))
-            return tree.Let(node.span, use.own.get(node.name, node.name), changed.type, changed.value)
-        elif isinstance(node, tree.For):
-            turned = mapped(node, lambda one: self.change(one, use))
-            return tree.For(node.span, use.own.get(node.name, node.name), turned.over, turned.body)
-        changed_node = mapped(node, lambda one: self.change(one, use))
-        self.sound(changed_node)
-        return changed_node
+        self.height = self.size = 1
+        key = _KINDS.get(type(node))
+        if key is not None:
+            name: str = node.name  # type: ignore[attr-defined]
+            given = use.arguments.get((key, name))
+            if given is not None:
+                self.height, self.size = given.height, given.size
+                return given.expression
+            if isinstance(node, tree.Variable):
+                return tree.Variable(node.span, use.own.get(name, name))
+            if isinstance(node, tree.Name) and any(not macro.parameters for macro in self.macros.get(name, ())):
+                return self.expanded(name, [], node.span, use)
+            return node
+        remade = self.parts(node, use)
+        self.sound(remade)
+        return remade
+
+    def parts(self, node: Node, use: _Use) -> Node:
+        """The node with `change` done to all below it, and a variable's own name where it declares one."""
+        height = size = 0
+        values: list[object] = []
+        for value in node.values():
+            if isinstance(value, Node):
+                values.append(self.change(value, use))
+                height, size = max(height, self.height), size + self.size
+            elif isinstance(value, tuple):
+                inside: list[object] = []
+                for one in value:
+                    if isinstance(one, Node):
+                        inside.append(self.change(one, use))
+                        height, size = max(height, self.height), size + self.size
+                    else:
+                        inside.append(one)
+                values.append(tuple(inside))
+            else:
+                values.append(value)
+        if isinstance(node, (tree.Let, tree.For)):
+            values[0] = use.own.get(node.name, node.name)
+        self.height, self.size = height + 1, size + 1
+        if self.height > TALLEST or self.size > MOST_NODES:
+            raise Mistakes([Note(use.call if use.stack else node.span, "the macros make this program too large",
+                                 "Bind what is used twice to a variable: `let $x = x;`.")])
+        remade: Node = node.remade(values)
+        return remade
 
     def sound(self, node: Node) -> None:
         """What was put in for a parameter must fit where it stands."""
-        target = node.target if isinstance(node, (tree.Assign, tree.Update)) else None
-        if target is not None and not isinstance(target, (tree.Variable, tree.MapName, tree.Index)):
-            raise Wrong(Note(target.span, "a macro's expression cannot be assigned",
-                             "Make it a variable's parameter: `$name`."))
+        if isinstance(node, tree.For) and not isinstance(node.over, (tree.Range, tree.MapName, tree.Name)):
+            raise Wrong(Note(node.over.span, "a loop goes over a map or a range",
+                             "Make it a map's parameter: `@name`."))
 
-    def expanded(self, name: str, arguments: tuple[Expression, ...], span: Span, use: _Use) -> Expression:
-        macro = self.chosen(name, arguments, span)
+    def expanded(self, name: str, arguments: list[_Given], span: Span, use: _Use) -> Expression:
+        macro = self.chosen(name, [given.expression for given in arguments], span)
         if macro in use.stack:
             raise Wrong(Note(span, f"the macro `{name}` calls itself", "Macros end while compiling: use a loop."))
         if len(use.stack) >= DEEPEST:
@@ -142,7 +184,7 @@ class _Expander:
             if made not in self.taken:
                 return made
 
-    def chosen(self, name: str, arguments: tuple[Expression, ...], span: Span) -> Macro:
+    def chosen(self, name: str, arguments: list[Expression], span: Span) -> Macro:
         """The macro whose parameters take the arguments; variables and maps by kind before expressions."""
         best: Macro | None = None
         most = -1
@@ -157,16 +199,16 @@ class _Expander:
         return best
 
 
-def _fit(macro: Macro, arguments: tuple[Expression, ...]) -> int:
+def _fit(macro: Macro, arguments: list[Expression]) -> int:
     """How many arguments fit by kind; -1 if one does not fit at all."""
     if len(macro.parameters) != len(arguments):
         return -1
     exact = 0
     for parameter, argument in zip(macro.parameters, arguments):
-        kind = {"$": tree.Variable, "@": tree.MapName}.get(parameter.kind)
-        if kind is not None and not isinstance(argument, kind):
+        if (parameter.kind == "$" and not isinstance(argument, tree.Variable)) or (
+                parameter.kind == "@" and not isinstance(argument, tree.MapName)):
             return -1
-        exact += kind is not None
+        exact += parameter.kind != ""
     return exact
 
 
@@ -179,8 +221,3 @@ def _declared(body: tree.Block) -> set[str]:
         elif isinstance(node, tree.Assign) and isinstance(node.target, tree.Variable):
             found.add(node.target.name)
     return found
-
-
-def _expression(node: Node) -> Expression:
-    assert isinstance(node, Expression)  # what is changed stays one
-    return node

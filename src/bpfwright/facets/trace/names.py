@@ -8,7 +8,8 @@ from bpfwright.facets.trace.text import Mistakes, Note, Span, nearest
 __all__ = ["check_calls"]
 
 _NOT_OURS = {"println": "Write `printf(\"...\\n\")`.", "sprintf": "There is no formatting into a string: print it.",
-             "strcmp": "Write `==` or `!=`.", "kfree": "Programs only read memory.", "echo": "Write `printf(\"...\\n\")`.",
+             "strcmp": "Write `==` or `!=`.", "kfree": "Programs only read memory.",
+             "echo": "Write `printf(\"...\\n\")`.",
              "abs": "Write `$x < 0 ? -$x : $x`.", "stack": "Write `kstack` or `ustack`.",
              "quantize": "Write `hist(...)`.", "lquantize": "Write `lhist(...)`.", "copyinstr": "Write `str(...)`."}
 
@@ -31,8 +32,10 @@ def check_calls(program: tree.Program) -> tuple[Note, ...]:
         found = entry(node.name)
         if known is not None:
             if given != len(known.parameters):
-                mistakes.append(Note(node.span, _count(node.name, len(known.parameters), len(known.parameters), given),
-                                     f"It is declared as `fn {known.name}({', '.join('$' + p.name for p in known.parameters)})`."))
+                taken = len(known.parameters)
+                shown = ", ".join(f"${parameter.name}" for parameter in known.parameters)
+                mistakes.append(Note(node.span, _count(node.name, taken, taken, given),
+                                     f"It is declared as `fn {known.name}({shown})`."))
         elif found is None:
             if not foreign:
                 mistakes.append(_unknown(node, (*LIBRARY, *macros, *functions)))
@@ -58,4 +61,4 @@ def _unknown(node: tree.Call, known: tuple[str, ...]) -> Note:
 
 def _count(name: str, least: int, most: int, given: int) -> str:
     wanted = f"at least {least}" if most >= MANY else str(least) if least == most else f"{least} to {most}"
-    return f"`{name}` takes {wanted} argument{'' if wanted == '1' else 's'}, not {given}"
+    return f"`{name}` takes {wanted} argument{'' if wanted.endswith('1') else 's'}, not {given}"

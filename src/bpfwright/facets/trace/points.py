@@ -124,7 +124,7 @@ def _named(part: _Part, what: str, form: str) -> str:
         part.refuse(f"{what} is missing", f"Write `{form}`.")
     for c in "()=!<>|^&;`'":
         if c in part.text and '"' not in part.span.text.content[part.span.start:part.span.end]:
-            part.refuse(f"`{c}` cannot stand in {what}", 'Put it in quotes: `uprobe:/bin/app:"name(int)"`.')
+            part.refuse(f"`{c}` cannot stand in {what}", f'Put it in quotes: `"{part.text}"`.')
     return part.text
 
 
@@ -153,7 +153,7 @@ def _function(part: _Part, what: str, form: str) -> tuple[str, int]:
     """`name+offset`."""
     name, plus, offset = part.text.rpartition("+")
     quoted = part.span.text.content[part.span.start:part.span.end].endswith('"')
-    if not plus or quoted or not (offset[:1].isdigit() or offset[:1] == "$" or not offset):
+    if not plus or quoted:
         return _named(part, what, form), 0
     where = Span(part.span.text, part.span.end - len(offset), part.span.end)
     number = _number(_Part(offset, where), "the offset", "Write `function+0x10`.")

@@ -47,7 +47,7 @@ def _operand(node: tree.Expression, power: int) -> str:
         own = POWER[node.operator]
     elif isinstance(node, (tree.Ternary, tree.If, tree.Block)):
         own = 0
-    elif isinstance(node, (tree.Unary, tree.Cast, tree.Comptime)) or isinstance(node, tree.Update):
+    elif isinstance(node, (tree.Unary, tree.Cast, tree.Comptime, tree.Update)):
         own = 11
     else:
         own = 11 if isinstance(node, tree.Integer) else 12
@@ -275,7 +275,8 @@ _RULES: dict[type, Callable[[Any], str]] = {
     tree.MapDeclaration: lambda node: f"let @{node.name} = {node.kind}({node.size});",
     tree.Range: lambda node: f"{_any(node.start)}..{_any(node.end)}",
     tree.Macro: lambda node: f"macro {node.name}({_list(node.parameters)}) {_block(node.body, '')}",
-    tree.Function: lambda node: f"fn {node.name}({_list(node.parameters)}) : {_any(node.result)} {_block(node.body, '')}",
+    tree.Function: lambda node: f"fn {node.name}({_list(node.parameters)}) : {_any(node.result)} "
+                                f"{_block(node.body, '')}",
     tree.Parameter: _parameter,
     tree.Probe: _probe,
 }

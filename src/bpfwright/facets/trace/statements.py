@@ -11,6 +11,8 @@ from bpfwright.facets.trace.tree import Block, Expression, Statement
 __all__ = ["ASSIGNMENTS", "Statements"]
 
 ASSIGNMENTS = frozenset(("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="))
+_ALIEN = {"elif": "else if", "elseif": "else if", "elsif": "else if", "unless": "if (!...)", "foreach": "for",
+          "switch": "if ... else if", "loop": "for", "repeat": "unroll", "until": "while"}
 _OPENERS = ("if", "for", "while", "unroll")
 
 
@@ -76,6 +78,11 @@ class Statements(Expressions):
             return discarded, None
         self.slips(word)
         expression = self.expression()
+        if self.kind == "{" and isinstance(expression, tree.Call):
+            close = nearest(expression.name, (*_OPENERS, *_ALIEN))
+            cure = f"Did you mean `{_ALIEN.get(close, close)}`?" if close else "Put `;` between two statements."
+            self.refuse(Span(self.text, start, start + len(expression.name)),
+                        f"there is no statement `{expression.name}`", cure)
         if self.kind in ASSIGNMENTS:
             assigned = self.assign(expression)
             self.end(start)
@@ -167,7 +174,10 @@ class Statements(Expressions):
             self.refuse_here(f"{self.seen()} cannot be the variable of a loop", form)
         name = str(self.expect("$", f"{self.seen()} stands where the loop's variable should", form).value)
         if self.kind == "=":
-            self.refuse_here("loops do not count like C's", form)
+            here = self.here()
+            while self.kind not in (")", "{", "}", "end"):  # its semicolons end no statement
+                self.take()
+            self.refuse(here, "loops do not count like C's", form)
         if self.word() == "in":
             self.refuse_here("`in` stands where `:` should", form)
         self.expect(":", f"{self.seen()} stands where `:` should", form)

@@ -112,9 +112,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
         return ""
     best, least = "", 1 + max(1, len(word) // 3)
     for name in known:
-        if abs(len(name) - len(word)) < least:
+        if abs(len(name) - len(word)) <= least:
             distance = _distance(word.lower(), name.lower())
-            if distance < least:
+            if distance < least or (best and distance == least and len(name) > len(best)):  # letters get lost
                 best, least = name, distance
     return best
 

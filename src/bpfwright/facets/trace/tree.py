@@ -5,7 +5,7 @@ for the classes (dataclasses would cost 20 ms of every start). Type checkers see
 """
 from __future__ import annotations
 
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, Iterable, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, Iterable
 from bpfwright._typing import Iterator as Iterator_
 from bpfwright.facets.trace.text import Span
 
@@ -17,7 +17,7 @@ __all__ = [
     "Positional", "PositionalCount", "Probe", "Program", "Range", "RawTracepoint", "Record", "Return", "Setting",
     "Signal", "SizeOf", "SourceLine", "Special", "Statement", "String", "Ternary", "Timer", "Tracepoint", "Tuple",
     "TypeInfo", "TypeName", "TypeOf", "Unary", "Unroll", "Update", "Usdt", "UserFunction", "Variable", "Watchpoint",
-    "While", "mapped", "walk",
+    "While", "walk",
 ]
 
 if TYPE_CHECKING:
@@ -86,9 +86,6 @@ else:
             return cls.__match_args__[1:]
 
 
-_N = TypeVar("_N", bound=Node)
-
-
 def walk(node: Node) -> Iterator_[Node]:
     """The node and all below it, in the order of the text."""
     waiting: list[object] = [node]
@@ -99,15 +96,6 @@ def walk(node: Node) -> Iterator_[Node]:
             waiting.extend(reversed(found.values()))
         elif isinstance(found, tuple):
             waiting.extend(reversed(found))
-
-
-def mapped(node: _N, change: Callable[[Node], Node]) -> _N:
-    """The node with `change` done to each node right below it."""
-    values = [change(value) if isinstance(value, Node) else
-              tuple([change(one) if isinstance(one, Node) else one for one in value]) if isinstance(value, tuple) else
-              value for value in node.values()]
-    remade: _N = node.remade(values)
-    return remade
 
 
 # ------------------------------------------------------------------------------------------------------------- types
