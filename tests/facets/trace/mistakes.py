@@ -427,6 +427,6 @@ MEANING: list[tuple[str, list[tuple[str, str, str]]]] = [
         ('`$x` is a parameter of the macro already', '1:let $x = 1', 'Use another name.'),
     ]),
     ('macro m(x) { x + x } begin { print(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(1))))))))))))))))))))); }', [
-        ('the macros make this program too large', '1:m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(1)))))))))))))))))', 'Bind what is used twice to a variable: `let $x = x;`.'),
+        ('the macros make this program too large', '1:m(m(m(m(m(m(m(m(m(m(m(m(m(m(m(1)))))))))))))))', 'Bind what is used twice to a variable: `let $x = x;`.'),
     ]),
 ]

@@ -38,9 +38,10 @@ def composed(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expressi
     some = st.lists(inner, max_size=3).map(tuple)
     operators = st.sampled_from(["||", "&&", "|", "^", "&", "==", "!=", "<", ">", "<=", ">=", "<<", ">>", "+", "-", "*",
                                  "/", "%"])
-    unclear = types | inner.filter(lambda node: not isinstance(node, tree.Name))
-    fields = st.lists(st.builds(tree.Field, st.just(AT), names, inner), min_size=1, max_size=3,
-                      unique_by=lambda field: field.name).map(tuple)
+    # A bare word in `sizeof` may be a type's name: what it is, a later pass tells.
+    unclear = types | inner.map(lambda node: tree.Call(AT, "f", (node,)) if isinstance(node, tree.Name) else node)
+    fields = st.lists(inner, min_size=1, max_size=3).map(
+        lambda values: tuple(tree.Field(AT, name, value) for name, value in zip("abc", values)))
     return (st.builds(tree.Binary, st.just(AT), operators, inner, inner)
             | st.builds(tree.Unary, st.just(AT), st.sampled_from("-!~*&"), inner)
             | st.builds(tree.Update, st.just(AT), st.sampled_from(["++", "--"]), st.booleans(), targets(inner))
@@ -76,12 +77,8 @@ expressions = st.recursive(atoms, composed, max_leaves=8)
 
 
 def blocks(statements: st.SearchStrategy[object]) -> st.SearchStrategy[Block]:
-    """Blocks as the parser makes them: what has a value at the end, and no semicolon, is the value."""
-    def made(inside: list[object], value: Expression | None) -> Block:
-        if value is None and inside and isinstance(inside[-1], (tree.If, Block)):
-            inside = [*inside, tree.Break(AT)]
-        return Block(AT, tuple(inside), value)  # type: ignore[arg-type]
-    return st.builds(made, st.lists(statements, max_size=3), st.none() | expressions)
+    """Statements, and a value or none."""
+    return st.builds(Block, st.just(AT), st.lists(statements, max_size=3).map(tuple), st.none() | expressions)  # type: ignore[arg-type]
 
 
 def nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -126,8 +123,8 @@ macros = st.builds(tree.Macro, st.just(AT), names, st.lists(
     st.builds(tree.Parameter, st.just(AT), st.sampled_from(["", "$", "@"]), names, st.none()), max_size=3,
     unique_by=lambda parameter: (parameter.kind, parameter.name)).map(tuple), bodies)
 functions = st.builds(tree.Function, st.just(AT), names, st.lists(
-    st.builds(tree.Parameter, st.just(AT), st.just("$"), names, types), max_size=2,
-    unique_by=lambda parameter: parameter.name).map(tuple), types, bodies)
+    types, max_size=2).map(lambda given: tuple(tree.Parameter(AT, "$", name, one) for name, one in zip("ab", given))),
+    types, bodies)
 
 
 def several(one: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -142,4 +139,4 @@ programs = st.builds(
         lambda text: tree.Definition(AT, text))),
     st.lists(st.builds(tree.MapDeclaration, st.just(AT), names, st.sampled_from(MAP_KINDS), st.integers(1, 1 << 20)),
              max_size=2, unique_by=lambda declared: declared.name).map(tuple),
-    several(macros), several(functions), several(probes))  # type: ignore[arg-type]
+    several(macros), several(functions), several(probes))

@@ -16,6 +16,15 @@ from bpfwright.facets.trace.render import render
 from tests.facets.trace.short import short
 from tests.facets.trace.tables import EXPRESSIONS, POINTS, SCRIPTS, STATEMENTS
 
+INVENTORY = """
+    pid tid uid gid comm ppid pcomm leader_comm leader_tid username cpid has_cpid cgroup curtask nsecs
+    elapsed jiffies time strftime cpu ncpus numaid rand args retval func probe probetype reg usermode kstack ustack
+    dw_ustack ksym usym kaddr uaddr percpu_kaddr str buf strlen strncmp strstr strcontains str_concat strcap strerror
+    len memcmp bswap join kptr uptr container_of ntop pton macaddr skboutput socket_cookie path cat cgroupid
+    cgroup_path clear zero delete has_key find print printf errorf warnf system signal_name syscall_name exit fail
+    assert assert_str signal signal_thread override write_user unwatch kfunc_exist kfunc_allowed avg count hist lhist
+    max min stats sum tseries getopt static_assert
+"""
 REAL = sorted(glob.glob("/usr/sbin/*.bt") + glob.glob("/usr/share/bpftrace/tools/*.bt"))
 
 
@@ -145,13 +154,6 @@ def test_the_library_counts_arguments(name: str) -> None:
 
 
 def test_the_inventory_is_in_the_library() -> None:
-    inventory = """pid tid uid gid comm ppid pcomm leader_comm leader_tid username cpid has_cpid cgroup curtask nsecs
-        elapsed jiffies time strftime cpu ncpus numaid rand args retval func probe probetype reg usermode kstack ustack
-        dw_ustack ksym usym kaddr uaddr percpu_kaddr str buf strlen strncmp strstr strcontains str_concat strcap strerror
-        len memcmp bswap join kptr uptr container_of ntop pton macaddr skboutput socket_cookie path cat cgroupid
-        cgroup_path clear zero delete has_key find print printf errorf warnf system signal_name syscall_name exit fail
-        assert assert_str signal signal_thread override write_user unwatch kfunc_exist kfunc_allowed avg count hist lhist
-        max min stats sum tseries getopt static_assert""".split()
-    assert [name for name in inventory if name not in LIBRARY] == []
+    assert [name for name in INVENTORY.split() if name not in LIBRARY] == []
     assert entry("arg0") is not None and entry("arg12") is not None and entry("argx") is None
     assert all(known.text and known.least <= known.most for known in LIBRARY.values())

@@ -281,10 +281,10 @@ class Expressions(Cursor):
             return True
         while word in _C_INTEGERS and self.ahead(next_at).value in _C_INTEGERS and self.ahead(next_at).kind == "name":
             next_at += 1
-        while self.ahead(next_at).kind == "*":
-            sure, next_at = True, next_at + 1
-        while self.ahead(next_at).kind == "[":
-            if self.ahead(next_at + 1).kind == "]":
+        while (kind := self.ahead(next_at).kind) == "*" or kind == "[":
+            if kind == "*":
+                sure, next_at = True, next_at + 1
+            elif self.ahead(next_at + 1).kind == "]":
                 sure, next_at = True, next_at + 2
             elif sure and self.ahead(next_at + 1).kind == "number" and self.ahead(next_at + 2).kind == "]":
                 next_at += 3

@@ -9,7 +9,7 @@ from bpfwright.facets.trace.tree import Expression, Macro, Node, walk
 
 __all__ = ["expand"]
 
-MOST_NODES = 200_000
+MOST_NODES = 50_000
 """How large a program may grow by expansion: a macro that calls another one twice doubles with every step."""
 TALLEST = 160
 """How many levels of syntax may stand on one another then."""

@@ -73,24 +73,22 @@ def _split(raw: str, start: int, span: Span) -> tuple[list[_Part], _Part | None]
     """The pieces between colons, and what stands behind `@`."""
     parts: list[_Part] = []
     begin, text, at = start, "", start
-    while True:
-        c = raw[at:at + 1]
-        if c in ("", ":", "@"):
+    in_source = False
+    while (c := raw[at:at + 1]) != "":
+        if c in ":@" and not in_source:
             parts.append(_Part(text, span.text.span(span.start + begin, span.start + at)))
-            if c != ":":
-                break
-            begin, text = at + 1, ""
+            begin, text, in_source = at + 1, "", c == "@"
         elif c == '"':
-            end = at + 1
-            while raw[end:end + 1] not in ('"', ""):
-                end += raw[end] == "\\"
-                text += raw[end:end + 1]
-                end += 1
-            at = end
+            at += 1
+            while raw[at:at + 1] not in ('"', ""):
+                at += raw[at] == "\\"
+                text += raw[at:at + 1]
+                at += 1
         else:
             text += c
         at += 1
-    return parts, _Part(raw[at + 1:], span.text.span(span.start + at + 1, span.end)) if raw[at:at + 1] == "@" else None
+    last = _Part(text, span.text.span(span.start + begin, span.end))
+    return (parts, last) if in_source else ([*parts, last], None)
 
 
 def _unknown_provider(part: _Part, parts: int) -> NoReturn:
@@ -292,7 +290,7 @@ def _user(span: Span, label: str, provider: str, parts: list[_Part], with_proces
 def _source_line(span: Span, label: str, parts: list[_Part], source: _Part) -> tree.AttachPoint:
     form = "uprobe:binary@file.c:42"
     _count(parts, 1, 1, form)
-    file, _, rest = source.text.replace('"', "").partition(":")
+    file, _, rest = source.text.partition(":")
     line, _, column = rest.partition(":")
     numbers = [int(text) if text.isdigit() and text.isascii() and len(text) < 8 else -1
                for text in (line, column or "0")]

@@ -93,7 +93,7 @@ def _list(nodes: tuple[tree.Node, ...]) -> str:
 def _inline(node: tree.Block) -> str:
     """A block as one line."""
     inside = [" ".join(line.strip() for line in _statement(statement, "").split("\n")) for statement in node.statements]
-    inside += [_leading(node.value)] if node.value is not None else []
+    inside += [_leading(node.value)] if node.value is not None else [";"] if _ends_in_value(node) else []
     return f"{{ {' '.join(inside)} }}" if inside else "{ }"
 
 
@@ -119,7 +119,18 @@ def _block(node: tree.Block, indent: str) -> str:
         inside.append(deeper + _statement(node.value, deeper))
     elif node.value is not None:
         inside.append(deeper + _leading(node.value))
+    elif _ends_in_value(node):
+        inside[-1] += ";"
     return "\n".join(["{", *inside, indent + "}"])
+
+
+def _ends_in_value(node: tree.Block) -> bool:
+    """Whether the last statement would be the block's value if no semicolon followed it."""
+    last = node.statements[-1] if node.statements else None
+    if isinstance(last, tree.If):
+        return last.other is not None and last.other.value is not None and all(
+            branch.body.value is not None for branch in last.branches)
+    return isinstance(last, tree.Block) and last.value is not None
 
 
 def _branch(node: tree.Branch, indent: str) -> str:
