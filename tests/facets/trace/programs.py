@@ -78,7 +78,7 @@ expressions = st.recursive(atoms, composed, max_leaves=8)
 
 def blocks(statements: st.SearchStrategy[object]) -> st.SearchStrategy[Block]:
     """Statements, and a value or none."""
-    return st.builds(Block, st.just(AT), st.lists(statements, max_size=3).map(tuple), st.none() | expressions)  # type: ignore[arg-type]
+    return st.builds(Block, st.just(AT), st.lists(statements, max_size=3).map(tuple), st.none() | expressions)
 
 
 def nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
