@@ -378,6 +378,9 @@ SYNTAX: list[tuple[str, list[tuple[str, str, str]]]] = [
     ('struct S { int x;', [
         ('this definition in C has no end', '1:{', 'Close it with `}`.'),
     ]),
+    ('begin { } #include <a.h>', [
+        ('this `#` does not begin a line of the preprocessor', '1:#', "Such lines stand alone: `#include <file.h>`; `#!` is the script's first line."),
+    ]),
     ('begin { function f() { } }', [
         ('a function or macro cannot begin inside of a body', '1:function', 'Close the block before it with `}`.'),
     ]),

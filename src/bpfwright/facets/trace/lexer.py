@@ -119,6 +119,9 @@ class _Lexer:
     def directive(self, at: int) -> int:
         """A line of the preprocessor, with the lines it goes on in."""
         content = self.content
+        if content.startswith("#!", at) or not self.starts_line(at):
+            self.refuse(at, at + 1, "this `#` does not begin a line of the preprocessor",
+                        "Such lines stand alone: `#include <file.h>`; `#!` is the script's first line.")
         end = content.find("\n", at)
         while end > 0 and (content[end - 1] == "\\" or content[end - 2:end] == "\\\r"):
             end = content.find("\n", end + 1)
