@@ -1,0 +1,1 @@
+"""The facets: one package each, independent of one another."""
