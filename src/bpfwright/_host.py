@@ -45,27 +45,29 @@ _cxx: list[Callable[[str], str]] = []
 def _find_cxx() -> Callable[[str], str]:
     import ctypes
     process = ctypes.CDLL(None)
+    process.free.argtypes = [ctypes.c_void_p]
+    process.free.restype = None
+    runtime = None
     for library in ("libstdc++.so.6", "libc++abi.so.1", "libc++.so.1", "libc++.1.dylib"):
         try:
             runtime = ctypes.CDLL(library).__cxa_demangle
+            break
         except (OSError, AttributeError):
             continue
-        runtime.restype = ctypes.c_void_p
-        runtime.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)]
-        process.free.argtypes = [ctypes.c_void_p]
-        process.free.restype = None
+    if runtime is None:
+        return lambda _: ""
+    runtime.restype = ctypes.c_void_p
+    runtime.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
 
-        def read(name: str) -> str:
-            status = ctypes.c_int(0)
-            made = runtime(name.encode("utf-8", "replace"), None, None, status)
-            if not made:
-                return ""
-            try:
-                return ctypes.string_at(made).decode("utf-8", "replace")
-            finally:
-                process.free(made)
-        return read
-    return lambda _: ""
+    def read(name: str) -> str:
+        made = runtime(name.encode("utf-8", "replace"), None, None, None)
+        if not made:
+            return ""
+        try:
+            return ctypes.string_at(made).decode("utf-8", "replace")
+        finally:
+            process.free(made)
+    return read
 
 
 def sleep_s(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Where the symbols and lines of a stripped file are: separate debug files, and the small table that Fedora leaves in."""
+"""Where the symbols and lines of a stripped file are: separate debug files, and the small table that Fedora leaves."""
 from __future__ import annotations
 
 import os.path

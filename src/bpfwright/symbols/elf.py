@@ -141,7 +141,7 @@ class ElfSymbols:
         text = pool[at:end if end >= 0 else len(pool)]
         if self._pool[row]:  # the first pool holds the names of stubs, in which @ is no version
             text = text.partition(b"@")[0]
-        return text.decode("utf-8", "replace")
+        return str(text, "utf-8", "replace")
 
     def addresses(self, name: str) -> list[int]:
         """The addresses of a symbol by its name in the file (mangled, if it is); there may be several local ones."""
@@ -306,10 +306,10 @@ class _Columns:
                 for row in rows[(rows["info"] & 15) == _IFUNC].tolist():
                     resolvers.setdefault(row[4], _text(texts, row[0]))
         for stub in stubs:
-            rows, texts = self.tables.get(stub.table, (None, b""))
             name = resolvers.get(stub.resolver, b"")
-            if stub.symbol and rows is not None and stub.symbol < len(rows):
-                name = _text(texts, int(rows["name"][stub.symbol]))
+            if stub.symbol and stub.table in self.tables:
+                rows, texts = self.tables[stub.table]
+                name = _text(texts, int(rows["name"][stub.symbol])) if stub.symbol < len(rows) else b""
             if name:
                 values.append(stub.address)
                 sizes.append(stub.size)

@@ -1,4 +1,7 @@
-"""What runtimes say of the code they made: /tmp/perf-PID.map, lines of `START SIZE NAME` (tools/perf, jit-interface.txt)."""
+"""What runtimes say of the code they made: /tmp/perf-PID.map, lines of `START SIZE NAME`.
+
+The format is that of perf, tools/perf/Documentation/jit-interface.txt.
+"""
 from __future__ import annotations
 
 import os

@@ -140,9 +140,11 @@ class KernelSymbols:
         begins = np.zeros(len(distinct), dtype=np.uint64)
         names, modules = [], []
         for place, row in enumerate(distinct.tolist()):
-            line = self._rows[row]
-            name, module = self._text(line) if row >= 0 else ("", "[unknown]")
-            begins[place] = self._addresses[line] if row >= 0 else 0
+            name, module = "", "[unknown]"
+            if row >= 0:
+                line = int(self._rows[row])
+                name, module = self._text(line)
+                begins[place] = self._addresses[line]
             names.append(name)
             modules.append(module)
         return Resolved(names, modules, which.astype(np.int64), wanted - begins[which])

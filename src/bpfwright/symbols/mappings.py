@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from bpfwright._typing import NamedTuple
 from bpfwright.errors import FormatError
@@ -46,11 +47,14 @@ def read_mappings(text: bytes) -> list[Mapping]:
         start, end, flags, offset, major, minor, inode, path = match.groups()
         name = (path or b"").replace(b"\\012", b"\n").decode("utf-8", "surrogateescape")
         deleted = name.endswith(_DELETED)
+        name = name.removesuffix(_DELETED)
+        if deleted and name == "/dev/zero":  # how the kernel calls anonymous memory that is shared
+            name, inode = "", b"0"
         made = Mapping(int(start, 16), int(end, 16), flags[2:3] == b"x", int(offset, 16),
-                       (int(major, 16), int(minor, 16)), int(inode), name.removesuffix(_DELETED), deleted)
+                       (int(major, 16), int(minor, 16)), int(inode), name, deleted)
         if made.end > made.start:
             found.append(made)
     found.sort()
-    if any(one.end > other.start for one, other in zip(found, found[1:])):
+    if any(one.end > other.start for one, other in pairwise(found)):
         raise FormatError("mappings of one process overlap")
     return found

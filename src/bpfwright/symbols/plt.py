@@ -21,7 +21,7 @@ _RELA = np.dtype([("offset", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("adden
 
 
 class Stub(NamedTuple):
-    """A stub of `size` bytes; `symbol` is a row of the table that section `table` is, or 0, and `resolver` what to ask."""
+    """A stub of `size` bytes: to the symbol in row `symbol` of section `table`, or if 0 to what `resolver` finds."""
 
     address: int
     size: int

@@ -32,11 +32,12 @@ class ProcessSymbols:
         process.find(0x7f3a5c0947e5)                # Symbol(name='read', offset=21, module='/lib/.../libc.so.6')
         process.lines(0x55d0c8a01149)               # its source lines, inlined functions first
 
-    What it has mapped is read when this is made, and again when an address is outside of that, or by `refresh()`: after
-    an exec, say. What went is remembered where nothing new stands, so that addresses from before, and those of a process
-    that has ended, keep their names. Files are opened as the process sees them, in its own mount namespace and also when
-    they are deleted; a file that we could not find again by its path is read at once, the others when they are asked
-    for. Memory of no file is named by the process's /tmp/perf-PID.map, if its runtime writes one, and else `[anon]`.
+    What it has mapped is read when this is made, and again when an address is outside of that, or by `refresh()`:
+    after an exec, say. What went is remembered where nothing new stands, so that addresses from before, and those of a
+    process that has ended, keep their names. Files are opened as the process sees them, in its own mount namespace and
+    also when they are deleted; a file that we could not find again by its path is read at once, the others when they
+    are asked for. Memory of no file is named by the process's /tmp/perf-PID.map, if its runtime writes one, else it is
+    `[anon]`.
 
     `files` holds the symbols that processes share. `problems` says of which files no symbols could be read, and why.
     Raises TargetError when there is no such process, and PrivilegeError when its memory is not ours to look at.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpfwright._typing import NamedTuple, Sequence
+from bpfwright.errors import UsageError
 
 __all__ = ["Addresses", "Indices", "Resolved", "Symbol", "SymbolTable", "as_addresses"]
 
@@ -22,7 +23,8 @@ class Symbol(NamedTuple):
     """What an address is in: `offset` bytes behind the begin of `name`, which belongs to `module`.
 
     `module` is a kernel module (empty for the kernel itself), the path of a file, `[anon]`, `[vdso]`, `[jit]` and the
-    like, or `[unknown]`. Without a name, `offset` counts from the begin of the file or mapping.
+    like, or `[unknown]`. Without a name, `offset` is the address in the file, as debuggers count it, else counts from
+    the mapping's begin; in `[unknown]` it is the address itself.
     """
 
     name: str
@@ -63,8 +65,16 @@ class Resolved:
 
 
 def as_addresses(values: Sequence[int] | Addresses) -> Addresses:
-    """The values as an array of uint64."""
-    return np.atleast_1d(np.asarray(values, dtype=np.uint64))
+    """The values as an array of uint64. Raises UsageError for what is no list of addresses."""
+    try:
+        if isinstance(values, np.ndarray) and values.dtype.kind not in "ui":
+            raise TypeError(f"an array of {values.dtype}")
+        found = np.asarray(values, dtype=np.uint64)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise UsageError("addresses are integers from 0 to 2**64 - 1", why=str(error)) from None
+    if found.ndim != 1:
+        raise UsageError("addresses are integers from 0 to 2**64 - 1", why=f"an array of {found.ndim} dimensions")
+    return found
 
 
 class SymbolTable:

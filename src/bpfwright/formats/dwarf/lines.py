@@ -1,7 +1,7 @@
 """Which source line an address of a program comes from, and through which inlined functions (DWARF 5, 3.3.8 and 6.2).
 
-pyelftools does the reading, one compile unit at a time as addresses of it are asked for. What is kept of a unit is small
-and bounded, pyelftools' own entries are let go.
+pyelftools does the reading, one compile unit at a time as addresses of it are asked for. What is kept of a unit is
+small and bounded, pyelftools' own entries are let go.
 """
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ class SourceLines:
     def read(cls, path: str) -> Self:
         """The lines of a file, which is read when an address is asked for.
 
-        Raises NotSupported where pyelftools is not installed, and FormatError for damaged DWARF, OSError without a file.
+        `at` raises NotSupported where pyelftools is not installed or there is too much of it, FormatError for damaged
+        DWARF, and OSError when the file is gone.
         """
         try:
             from elftools.elf.elffile import ELFFile

@@ -1,4 +1,4 @@
-"""Programs, shared libraries and their debug files: segments, sections, notes; of a file only what is asked for is read.
+"""Programs, shared libraries and their debug files: segments, sections, notes; only what is asked for is read.
 
 A file is read with pread, never mapped: one that gets shorter meanwhile must be an error, not a SIGBUS.
 """

@@ -1,4 +1,4 @@
-"""Rust's v0 names (RFC 2603): a prefix grammar with references back into the name; every depth and length is bounded."""
+"""Rust's v0 names (RFC 2603): a prefix grammar with references back into the name, its depth and length bounded."""
 from __future__ import annotations
 
 from bpfwright._typing import Callable
@@ -246,7 +246,7 @@ class _Reader:
             self.binder(self.function)
         elif tag == "D":
             self.say("dyn ")
-            self.binder(lambda: self.several(self.dynamic, " + ") and None)
+            self.binder(self.traits)
             if not self.eat("L"):
                 raise _Unreadable
             index = self.number()
@@ -267,6 +267,9 @@ class _Reader:
         if not self.eat("u"):
             self.say(" -> ")
             self.type()
+
+    def traits(self) -> None:
+        self.several(self.dynamic, " + ")
 
     def dynamic(self) -> None:
         """A trait, with the types that its associated ones are bound to in the same angle brackets."""
