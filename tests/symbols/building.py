@@ -60,7 +60,7 @@ def strip(path: Path, *options: str) -> None:
 
 def with_minidebuginfo(path: Path) -> None:
     """Strip it as Fedora does: what .dynsym lacks of functions goes packed into .gnu_debugdata."""
-    exported = {name for name in nm(path, "-D")}
+    exported = set(nm(path, "-D"))
     wanted = path.with_suffix(".keep")
     wanted.write_text("\n".join(name for name, kind in nm(path).items() if kind[1] in "tT" and name not in exported))
     debug, mini = path.with_suffix(".dbg"), path.with_suffix(".mini")
@@ -80,7 +80,8 @@ def nm(path: Path, *options: str) -> dict[str, tuple[int, str]]:
 @contextlib.contextmanager
 def running(*command: str | Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """The process and the addresses that it says first; it ends when the block does, if not before."""
-    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    words = [str(word) for word in command]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
     with process.stdin, process.stdout:
         try:

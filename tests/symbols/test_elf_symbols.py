@@ -29,7 +29,7 @@ def test_every_name_is_found_where_binutils_finds_it(tmp_path: Path, kind: str) 
         assert address == 0 or address in symbols.addresses(name), name
         if letter in "tTi" and address:
             found = symbols.find(address, demangled=False)
-            assert known[found.name][0] == address and found.offset == 0 or letter == "t" and not found.name, name
+            assert known[found.name][0] == address and found.offset == 0, name
     assert symbols.find(symbols.address("shown") + 2) == Symbol("shown", 2, str(path))
     assert symbols.find(symbols.address("hidden") + 1).name == "hidden"
 
@@ -138,15 +138,10 @@ def test_a_debug_file_is_found_by_link_and_checksum(tmp_path: Path, place: str) 
 
 
 def test_without_section_headers_the_dynamic_section_has_them(tmp_path: Path) -> None:
-    path = compiled(tmp_path, "lib.so", "-shared", "-fPIC")
-    shown = nm(path)["shown"][0]
-    data = bytearray(path.read_bytes())
-    data[40:48] = bytes(8)   # e_shoff
-    data[58:64] = bytes(6)   # their size, count and names
     for style in ("gnu", "sysv"):
         path = compiled(tmp_path, f"{style}.so", "-shared", "-fPIC", f"-Wl,--hash-style={style}")
         shown, data = nm(path)["shown"][0], bytearray(path.read_bytes())
-        data[40:48], data[58:64] = bytes(8), bytes(6)
+        data[40:48], data[58:64] = bytes(8), bytes(6)  # where they are; their size, count and names
         symbols = ElfSymbols.from_bytes(bytes(data), "bare.so")
         assert symbols.find(shown + 1) == Symbol("shown", 1, "bare.so")
         assert len(symbols.build_id) == 20

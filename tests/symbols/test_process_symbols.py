@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,10 +85,14 @@ def test_a_process_that_has_ended(tmp_path: Path) -> None:
         assert [symbol.name for symbol in (late.find(address) for address in addresses)] == NAMES
         assert not late.ended  # nobody asked for anything new
         assert late.find(0x1000).module == "[unknown]"
-        assert late.ended and not late.refresh()
+        assert has_ended(late) and not late.refresh()
         assert [seen.find(address).name for address in addresses] == NAMES
     with pytest.raises(TargetError, match="no process"):
         ProcessSymbols(process.pid)
+
+
+def has_ended(symbols: ProcessSymbols) -> bool:
+    return symbols.ended
 
 
 def test_a_number_that_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +194,22 @@ def test_what_a_runtime_made(tmp_path: Path) -> None:
 
 def mapping_of(symbols: ProcessSymbols, address: int) -> int:
     return next(mapping.start for mapping in symbols.mappings if mapping.start <= address < mapping.end)
+
+
+@pytest.mark.kernel
+def test_what_a_runtime_made_in_a_container() -> None:
+    """It writes under the number that it has in its own namespace, into its own /tmp."""
+    script = "\n".join([
+        "import ctypes, mmap, os, sys", "m = mmap.mmap(-1, 65536, flags=34, prot=7)",
+        "start = ctypes.addressof(ctypes.c_char.from_buffer(m))",
+        "open(f'/tmp/perf-{os.getpid()}.map', 'w').write(f'{start:x} 40 contained {os.getpid()}\\n')",
+        "print(hex(start), flush=True)", "sys.stdin.read()"])
+    inside = f"mount -t tmpfs none /tmp && exec {sys.executable} -c {shlex.quote(script)}"
+    with running("unshare", "-mp", "--fork", "--kill-child", "--propagation", "private", "sh", "-c",
+                 inside) as (outer, [start]):
+        pid = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())
+        symbols = ProcessSymbols(pid, files=FileCache())
+        assert symbols.find(start + 1) == ("contained 1", 1, "[jit]")
 
 
 @pytest.mark.kernel
@@ -307,7 +328,8 @@ MAPS = b"""\
 
 def test_mappings_are_read() -> None:
     found = read_mappings(MAPS)
-    assert [mapping.path for mapping in found] == ["/usr/bin/a cat", "/usr/bin/line\nbreak", "[stack]", "", "[vsyscall]"]
+    assert [mapping.path for mapping in found] == ["/usr/bin/a cat", "/usr/bin/line\nbreak", "[stack]", "",
+                                                   "[vsyscall]"]
     assert [mapping.deleted for mapping in found] == [True, False, False, False, False]
     assert found[1].offset == 0x2000 and found[1].device == (0xFE, 0) and found[1].inode == 260131
     assert [mapping.executable for mapping in found] == [False, True, False, False, True]

@@ -38,7 +38,8 @@ def test_the_same_as_addr2line(tmp_path: Path, style: str) -> None:
     path = compiled(tmp_path, "program", *STYLES[style])
     symbols, known = ElfSymbols(path), nm(path)
     addresses = [start + offset for name, size in (("shown", 40), ("hidden", 8), ("main", 60))
-                 for start in [known[name][0]] for offset in range(0, size, 1) if symbols.find(start + offset).name == name]
+                 for start in [known[name][0]] for offset in range(size)
+                 if symbols.find(start + offset).name == name]
     assert len(addresses) > 60
     deep = 0
     for address, theirs in zip(addresses, said_by_addr2line(path, addresses), strict=True):
@@ -59,7 +60,8 @@ def test_inlined_functions_come_first(tmp_path: Path, compiler: str) -> None:
     subprocess.run([compiler, "-O2", "-g", str(source), "-o", str(path)], check=True)
     symbols = ElfSymbols(path)
     calls = LINES["    return hidden(x) + middle(x);"]
-    chains = {tuple(symbols.lines(address)) for address in range(symbols.address("shown"), symbols.address("shown") + 40)}
+    shown = symbols.address("shown")
+    chains = {tuple(symbols.lines(address)) for address in range(shown, shown + 40)}
     wanted = (SourceLine("inner", str(source), LINES["    return x * 5 + getpid();"]),
               SourceLine("middle", str(source), LINES["    return inner(x + 1) ^ 7;"]),
               SourceLine("shown", str(source), calls))
