@@ -351,3 +351,15 @@ def test_damaged_mappings_are_an_error_or_nothing(data: st.DataObject) -> None:
         read_mappings(bytes(text))
     except BpfwrightError:
         pass
+
+
+@pytest.mark.kernel
+def test_what_is_not_ours_to_look_at_is_said() -> None:
+    code = "\n".join(["import os", "from bpfwright.errors import PrivilegeError",
+                      "from bpfwright.symbols import KernelSymbols, ProcessSymbols", "import bpfwright.symbols.process",
+                      "import bpfwright.symbols.kernel", "os.setgid(65534); os.setuid(65534)",
+                      "for work in (lambda: ProcessSymbols(1), KernelSymbols):", "    try:", "        work()",
+                      "    except PrivilegeError as error:", "        print(error.what, '|', error.cure)"])
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert said[0].startswith("what process 1 has mapped cannot be read | Run it as root")
+    assert len(said) == 2 and said[1].startswith("the kernel hides the addresses of its symbols | Run it as root")
