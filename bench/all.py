@@ -37,6 +37,7 @@ SCRIPTS = (
     Script("maps.py", "Filling maps"),
     Script("events.py", "Events to columns", ("--rounds", "2", "--live", "2")),
     Script("btf.py", "Finding kernel types"),
+    Script("symbols.py", "Names for addresses"),
     Script("userspace.py", "The userspace machine: first results, and captures"),
     Script("machines.py", "The same bytecode in the kernel's JIT and in ours"),
     Script("agreement.py", "Our verifier and the kernel's", ("--count", "300")),

@@ -1,11 +1,13 @@
-"""The host's dangers behind one function each: clocks and processes; and what the host is."""
+"""The host's dangers behind one function each: clocks, processes, its C++ runtime; and what the host is."""
 from __future__ import annotations
 
 import os
 import sys
 import time
 
-__all__ = ["Process", "native_code_runs", "now_ns", "output_of", "processor", "sleep_s"]
+from bpfwright._typing import Callable
+
+__all__ = ["Process", "cxa_demangle", "native_code_runs", "now_ns", "output_of", "processor", "sleep_s"]
 
 
 def now_ns() -> int:
@@ -24,6 +26,48 @@ def processor() -> str:
 def native_code_runs() -> bool:
     """Whether our native code runs in this process: x86-64 code that follows the System V ABI."""
     return sys.platform != "win32" and processor() == "x86_64"
+
+
+def cxa_demangle(name: str) -> str:
+    """What the C++ runtime reads a mangled name as; empty when it cannot, or when this machine has none.
+
+    llvmlite needs libstdc++ too, so that in practice it is there. It has no bound on what a name may mean: ask only for
+    names that refer to themselves a few times.
+    """
+    if not _cxx:
+        _cxx.append(_find_cxx())
+    return _cxx[0](name)
+
+
+_cxx: list[Callable[[str], str]] = []
+
+
+def _find_cxx() -> Callable[[str], str]:
+    import ctypes
+    process = ctypes.CDLL(None)
+    process.free.argtypes = [ctypes.c_void_p]
+    process.free.restype = None
+    runtime = None
+    for library in ("libstdc++.so.6", "libc++abi.so.1", "libc++.so.1", "libc++.1.dylib"):
+        try:
+            runtime = ctypes.CDLL(library).__cxa_demangle
+            break
+        except (OSError, AttributeError):
+            continue
+    if runtime is None:
+        return lambda _: ""
+    runtime.restype = ctypes.c_void_p
+    runtime.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+
+    def read(name: str) -> str:
+        made = runtime(name.encode("utf-8", "replace"), None, None, None)
+        if not made:
+            return ""
+        try:
+            return ctypes.string_at(made).decode("utf-8", "replace")
+        finally:
+            process.free(made)
+    return read
 
 
 def sleep_s(seconds: float) -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.kernel
 @pytest.mark.parametrize(("script", "shown"), [
     ("startup.py", "bpfwright, uncached"), ("syscalls.py", "Attach and detach"), ("maps.py", "update_columns"),
     ("start.py", "import bpfwright"), ("btf.py", "in process, cold"),
+    ("symbols.py", "addresses of this process, first"),
 ])
 def test_quick_form(script: str, shown: str) -> None:
     run = subprocess.run([sys.executable, str(BENCH / script), "--quick"], capture_output=True, text=True, timeout=100)
