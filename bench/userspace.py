@@ -4,8 +4,8 @@
 
 First results are of a process of its own, timed from after `import` to the program's first value: interpreted, as
 native code out of the cache, and as native code with LLVM started for it (an empty cache, but for the object and for
-the code of its map's kind, which is made once an installation; the last row has that made too). The capture is walked
-and run inside compiled code; its time is that of everything, from the file's bytes to the actions.
+the code of its map's kind and of the loop over packets, made once an installation; the last row has that made too).
+The capture is walked and run inside compiled code; its time is that of everything, from bytes to actions.
 """
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ with Userspace(memory_bytes=1 << 20) as other:
     spec = read(compile_programs([hashed], Target("v3", other.target_features)).elf)
     if sys.argv[1] == "jit":
         if len(sys.argv) == 2:
-            other.library().addresses(["hash_lookup"])
+            other.library().addresses(["hash_lookup", "xdp_lay_out"])
         from bpfwright import _llvm
         _llvm.stop()
 packet = PACKETS["tcp"]
