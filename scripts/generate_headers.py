@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from bpfwright._late import late
 from bpfwright._typing import TYPE_CHECKING
 from bpfwright.spec.packet import Packet, catalogue
 
@@ -21,16 +22,8 @@ if TYPE_CHECKING:
 '''
 TAIL = '''
 
-def __getattr__(name: str) -> object:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = late(__name__, _FILES, __all__)
 
 
 def _load_all() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpfwright import _llvm
+from bpfwright import _llvm, objfile
 from bpfwright._native import load_native
 from bpfwright.errors import CompilerCrash, ElfError, NotSupported, UsageError
 
@@ -53,6 +54,56 @@ def test_levels_and_cpus_differ() -> None:
     assert _llvm.compile_bpf(divide, cpu="v4")
     with pytest.raises(CompilerCrash):
         _llvm.compile_bpf(divide, cpu="v3")
+
+
+def _body(ir: str) -> list[tuple[int, ...]]:
+    """The instructions of the function in section xdp, as numbers of (operation, register, offset, constant)."""
+    (function,) = objfile.read(_llvm.compile_bpf(ir, cpu="v3")).functions
+    return list(struct.iter_unpack("<BBhi", function.insns))
+
+
+CHECKED_CALL = """target triple = "bpfel"
+target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"
+define i32 @f(ptr %p) section "xdp" {
+ %v = load i32, ptr %p
+ switch i32 %v, label %checked [ i32 5, label %five
+   i32 6, label %six ]
+checked:
+ %r = call ptr inttoptr (i64 1 to ptr)(ptr %p, ptr %p)
+ %n = icmp eq ptr %r, null
+ br i1 %n, label %five, label %held
+held:
+ %w = load i32, ptr %r
+ %big = icmp ugt i32 %w, 9
+ br i1 %big, label %six, label %own
+five:
+ ret i32 -5
+six:
+ ret i32 6
+own:
+ ret i32 %w
+}
+"""
+
+
+def test_constants_are_returned_apart() -> None:
+    """What a helper returned is checked where it is, and each constant comes from one place."""
+    body = _body(CHECKED_CALL)
+    call = next(index for index, (operation, *_) in enumerate(body) if operation == 0x85)
+    operation, registers, offset, constant = body[call + 1]
+    assert (operation, registers, constant) == (0x15, 0, 0), "the next instruction is `if r0 == 0`"
+    assert body[call + 2 + offset] == (0xB4, 0, 0, -5)
+    assert sorted(number for operation, register, _, number in body if (operation, register) == (0xB4, 0)) == [-5, 6]
+    assert sum(operation == 0x95 for operation, *_ in body) == 3
+
+
+@pytest.mark.parametrize("constants", [0, 1])
+def test_returns_with_little_in_common_are_left(constants: int) -> None:
+    value = "7" if constants else "%v"
+    ir = (f'target triple = "bpfel"\ndefine i32 @f(ptr %p) section "xdp" {{\nb:\n %v = load i32, ptr %p\n'
+          f" %c = icmp ugt i32 %v, 9\n br i1 %c, label %x, label %y\nx:\n %w = call i32 inttoptr (i64 5 to ptr)()\n"
+          f" ret i32 %w\ny:\n ret i32 {value}\n}}\n")
+    assert sum(operation == 0x95 for operation, *_ in _body(ir)) == 1
 
 
 @pytest.mark.parametrize(("ir", "word"), [(FLOAT, "__adddf3"), (ASSEMBLY, "nline asm"), (UNPARSED, "expected"),

@@ -1,6 +1,7 @@
 """eBPF for Python, whole."""
 from __future__ import annotations
 
+from bpfwright._late import late
 from bpfwright._typing import TYPE_CHECKING
 
 
@@ -8,6 +9,7 @@ from bpfwright._typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bpfwright._version import __version__ as __version__
     from bpfwright.helpers import exists as exists, log as log, subprogram as subprogram
+    from bpfwright.facets.trace.tracing import trace as trace
     from bpfwright.kernel import Kernel as Kernel
     from bpfwright.recording import Recorder as Recorder, Recording as Recording, Replay as Replay
     from bpfwright.session import attach as attach, load as load, run as run
@@ -21,22 +23,11 @@ if TYPE_CHECKING:
 _FILES = {
     "exists": "helpers", "log": "helpers", "subprogram": "helpers", "Kernel": "kernel", "Userspace": "userspace",
     "Recorder": "recording", "Recording": "recording", "Replay": "recording", "attach": "session", "load": "session",
-    "run": "session",
+    "run": "session", "trace": "facets.trace.tracing",
     **dict.fromkeys(("Atomic", "CUnion", "Config", "L", "SpinLock", "Struct", "array", "be16", "be32", "be64", "bits",
                      "char", "i16", "i32", "i64", "i8", "ptr", "shared", "u16", "u32", "u64", "u8"), "types"),
 }
 __all__ = list(_FILES)
 
-
-def __getattr__(name: str) -> object:
-    room = "_version" if name == "__version__" else _FILES.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-    value: object = getattr(import_module(f"{__name__}.{room}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = late(__name__, {**_FILES, "__version__": "_version"}, [*__all__, "__version__"])

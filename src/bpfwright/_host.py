@@ -5,14 +5,42 @@ import os
 import sys
 import time
 
-from bpfwright._typing import Callable
+from bpfwright._typing import Callable, NoReturn
 
-__all__ = ["Process", "cxa_demangle", "native_code_runs", "now_ns", "output_of", "processor", "sleep_s"]
+__all__ = ["Process", "Suspended", "boot_ns", "boot_to_wall_ns", "cxa_demangle", "native_code_runs", "now_ns",
+           "output_of", "processor", "shell_output", "sleep_s", "tai_offset_ns", "thread_cpu_ns", "wall_ns"]
 
 
 def now_ns() -> int:
     """Nanoseconds of the clock that bpf_ktime_get_ns reads (CLOCK_MONOTONIC)."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) if hasattr(time, "clock_gettime_ns") else time.monotonic_ns()
+
+
+def wall_ns() -> int:
+    """Nanoseconds since 1970, as this machine's clock says."""
+    return time.time_ns()
+
+
+def thread_cpu_ns() -> int:
+    """CPU time of the calling thread, in it and in the kernel."""
+    return time.thread_time_ns()
+
+
+def boot_ns() -> int:
+    """CLOCK_BOOTTIME, as bpf_ktime_get_boot_ns gives it."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def tai_offset_ns() -> int:
+    """What to add to CLOCK_BOOTTIME for CLOCK_TAI."""
+    return time.clock_gettime_ns(time.CLOCK_TAI) - boot_ns()
+
+
+def boot_to_wall_ns() -> int:
+    """What to add to bpf_ktime_get_boot_ns (CLOCK_BOOTTIME) for nanoseconds since 1970."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return time.time_ns() - now_ns()
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def processor() -> str:
@@ -86,6 +114,13 @@ def output_of(*command: str, timeout_s: float = 10.0) -> str:
     return done.stdout
 
 
+def shell_output(command: bytes) -> bytes:
+    """What a shell command prints on stdout, whatever its end; its stderr is ours. Blocks until it has ended."""
+    import subprocess
+    done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    return done.stdout
+
+
 class Process:
     """A process that this one started, in the caller's network namespace; closing it ends it.
 
@@ -120,3 +155,69 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+
+
+class Suspended:
+    """A command that a child of ours is about to become: it waits for `go()`, so that all of it can be watched.
+
+    Closing this ends it if it still runs. `code` is its exit code, or 128 and the signal that ended it.
+    """
+
+    __slots__ = ("_pipe", "code", "pid")
+
+    def __init__(self, *command: str) -> None:
+        reading, self._pipe = os.pipe()
+        self.code: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(command, reading, self._pipe)
+        os.close(reading)
+
+    def go(self) -> None:
+        """Let it begin."""
+        if self._pipe >= 0:
+            os.write(self._pipe, b"!")
+            os.close(self._pipe)
+            self._pipe = -1
+
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self._wait(os.WNOHANG)
+
+    def _wait(self, flags: int) -> bool:
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, flags)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                self.code = code if code >= 0 else 128 - code
+        return self.code is not None
+
+    def close(self) -> None:
+        """End it, kindly first, and wait for it."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+        import signal
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.ended():
+                return
+            os.kill(self.pid, number)
+            for _ in range(100):
+                if self.ended():
+                    return
+                time.sleep(0.02)
+
+
+def _become(command: tuple[str, ...], reading: int, writing: int) -> NoReturn:
+    """The child's half: wait, then be the command. Without a word through the pipe it goes."""
+    code = 126
+    try:
+        os.close(writing)
+        if os.read(reading, 1) == b"!":
+            os.close(reading)
+            os.execvp(command[0], command)
+    except OSError as problem:
+        code = 127
+        os.write(2, f"{command[0]}: {problem.strerror}\n".encode())
+    finally:
+        os._exit(code)

@@ -6,19 +6,27 @@ optimisation level, lengths of cpu and features, then cpu, features and LLVM IR;
 """
 from __future__ import annotations
 
+import gc
 import os
-import re
-import signal
 import struct
 import sys
-from select import select
-from typing import Any
+from _signal import SIG_IGN, SIGINT, signal  # type: ignore[import-not-found]  # signal itself makes enums
+from contextlib import contextmanager
+from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+    from typing import Any
 
 LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<cBHH")
 NAME = r"%[-\w.$]+"
-MINIMUM = re.compile(rf"^ +({NAME}) = .*call .*@llvm\.s(min|max)\.", re.MULTILINE)
-USE = re.compile(r"^ +(%\S+) = (icmp samesign u|icmp u|zext nneg |zext )(?:\w+ )?(i\d+) .*$", re.MULTILINE)
+MINIMUM = rf"(?m)^ +({NAME}) = .*call .*@llvm\.s(min|max)\."
+RETURN = rf"(?m)^([-\w.$]+):.*\n  ({NAME}) = phi (i\d+) (.*)\n  ret i\d+ \2(?=[,\n])(.*)\n"
+ORIGIN = r"\[ (-?\d+|%[-\w.$]+), %([-\w.$]+) \]"
+USE = r"(?m)^ +(%\S+) = (icmp samesign u|icmp u|zext nneg |zext )(?:\w+ )?(i\d+) .*$"
 WARM_UP = 'target triple = "bpfel"\ndefine i32 @f(ptr %p) {\n %v = load i32, ptr %p\n ret i32 %v\n}\n'
 
 
@@ -46,11 +54,13 @@ def with_signed_minima(text: str) -> str:
     In loops LLVM's BPF back end makes `a < x and b < x` of `max(a, b) < x`, even where `<` is unsigned and max is not
     (sinkMinMax in LLVM 22): then -5 is above every x. What is frozen it leaves alone.
     """
+    import re
     return "".join(map(_signed_minima, re.split(r"^(?=define )", text, flags=re.MULTILINE)))
 
 
 def _signed_minima(function: str) -> str:
-    found = dict(MINIMUM.findall(function))
+    import re
+    found = dict(re.findall(MINIMUM, function))
 
     def use(match: re.Match[str]) -> str:
         line, result, how, type = match[0], *match.groups()
@@ -62,15 +72,83 @@ def _signed_minima(function: str) -> str:
         own = f"{result}.frozen"
         return f"  {own} = freeze {type} {operands[0]}\n" + re.sub(rf"{re.escape(operands[0])}(?![-\w.$])", own, line)
 
-    return USE.sub(use, function) if found else function
+    return re.sub(USE, use, function) if found else function
+
+
+def with_own_returns(text: str) -> str:
+    """A module whose functions return each constant from a block of its own, at their ends.
+
+    LLVM lets all returns meet in one block; the result's register is then taken before the value is known, and each
+    check of a pointer that a helper returned costs two instructions more.
+    """
+    import re
+    return "".join(map(_own_returns, re.split(r"^(?=define )", text, flags=re.MULTILINE)))
+
+
+def _own_returns(function: str) -> str:
+    import re
+    met = re.search(RETURN, function)
+    if met is None:
+        return function
+    block, result, type, phi, location = met.groups()
+    origins = re.findall(ORIGIN, phi)
+    constants = {origin: value for value, origin in origins if not value.startswith("%")}
+    if len(origins) != phi.count("[") or len(constants) < 2:
+        return function
+    others = ", ".join(f"[ {value}, %{origin} ]" for value, origin in origins if origin not in constants)
+    rest = f"{block}:\n  {result} = phi {type} {others}\n  ret {type} {result}{location}\n" if others else ""
+    label = re.compile(rf"label %{re.escape(block)}(?![-\w.$])")
+    parts = re.split(r"(?m)^(?=[-\w.$]+:)", function[:met.start()] + rest + function[met.end():])
+    labels = [part.partition(":")[0] for part in parts]
+    labels[0] = next(iter(constants.keys() - set(labels)), labels[0])  # a nameless first block has no line of its own
+    for number, origin in enumerate(labels):
+        if origin in constants:
+            # A jump becomes the return, which keeps the jump's line.
+            part = parts[number].replace(f"\n  br label %{block},", f"\n  ret {type} {constants[origin]},")
+            parts[number] = label.sub(f"label %{block}.{constants[origin]}", part)
+    whole = "".join(parts)
+    own = "".join(f"{block}.{value}:\n  ret {type} {value}{location}\n" for value in dict.fromkeys(constants.values())
+                  if f"label %{block}.{value}" in whole)
+    return whole.replace("\n}\n", f"\n{own}}}\n", 1)
+
+
+class BesideModule(str):
+    """The folder of a module, as much of importlib's Traversable as llvmlite asks of it."""
+
+    def __truediv__(self, name: str) -> BesideModule:
+        return BesideModule(os.path.join(self, name))
+
+
+@contextmanager
+def as_file(path: str) -> Iterator[str]:
+    yield path
+
+
+def llvm_binding() -> Any:
+    """llvmlite.binding. It finds its library by importlib.resources, whose imports take a quarter of this process's
+    start, so that name means the little above while llvmlite is imported; should it ask for more, it gets all.
+    """
+    light = ModuleType("importlib.resources")
+    light.__dict__.update(files=lambda name: BesideModule(os.path.dirname(sys.modules[name].__file__ or "")),
+                          as_file=as_file)
+    sys.modules["importlib.resources"] = light
+    try:
+        import llvmlite.binding as llvm
+    except (ImportError, AttributeError, TypeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "llvmlite"]:
+            del sys.modules[name]
+        del sys.modules["importlib.resources"]
+        import llvmlite.binding as llvm
+    else:
+        del sys.modules["importlib.resources"]
+    return llvm
 
 
 class Compiler:
     """LLVM, with one target machine per set of options."""
 
     def __init__(self) -> None:
-        import llvmlite.binding as llvm
-        self.llvm = llvm
+        llvm = self.llvm = llvm_binding()
         # A loop's closed form may need 128-bit products, which BPF has not (__multi3 would end this process).
         llvm.set_option("bpfwright", "-replexitval=never")
         # Loop strength reduction adds a packet pointer up in two ways, and uses the one that was not checked.
@@ -118,16 +196,32 @@ class Compiler:
         options.loop_vectorization = options.slp_vectorization = target == b"n" and opt > 1
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
-        if target == b"b" and any(re.match(r"llvm\.s(min|max)\.", f.name) for f in module.functions):
-            module = llvm.parse_assembly(with_signed_minima(str(module)), llvm.create_context())
+        if target == b"b" and opt > 0:
+            text = str(module)
+            better = with_own_returns(text)
+            if any(function.name.startswith(("llvm.smin.", "llvm.smax.")) for function in module.functions):
+                better = with_signed_minima(better)
+            if better != text:
+                module = llvm.parse_assembly(better, llvm.create_context())
+                module.verify()
         result: bytes = machine.emit_object(module)
         return result
 
 
+def waiting(source: int) -> bool:
+    """Whether a request is there already."""
+    if sys.platform == "win32":  # select looks at sockets only
+        return True
+    from select import select
+    return bool(select([source], [], [], 0)[0])
+
+
 def serve(source: int, sink: int) -> None:
     """Answer requests until the pipe ends, which it does when the parent dies."""
+    gc.disable()  # nothing of what is imported is garbage
     compiler = Compiler()
-    if sys.platform != "win32" and not select([source], [], [], 0)[0]:  # there it looks at sockets only
+    gc.enable()
+    if not waiting(source):
         compiler.compile(b"b", 2, "v3", "", WARM_UP)
     while True:
         head = read_exactly(source, LENGTH.size)
@@ -148,7 +242,7 @@ def serve(source: int, sink: int) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal(SIGINT, SIG_IGN)  # Ctrl-C is the parent's to handle
     sys.path.append(sys.argv[1])
     answers = os.dup(1)
     os.dup2(2, 1)  # LLVM must not write between our frames

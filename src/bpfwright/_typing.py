@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator as AsyncIterator,
         Callable as Callable,
+        Collection as Collection,
+        Generator as Generator,
         Iterable as Iterable,
         Iterator as Iterator,
         Mapping as Mapping,
@@ -37,6 +39,8 @@ else:
     from _collections_abc import (  # loaded by site already
         AsyncIterator,
         Callable,
+        Collection,
+        Generator,
         Iterable,
         Iterator,
         Mapping,
@@ -162,6 +166,7 @@ else:
             inside = ", ".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
             return f"{type(self).__name__}({inside})"
 
-__all__ = ["TYPE_CHECKING", "Any", "AsyncIterator", "Callable", "ClassVar", "Concatenate", "Generic",
-           "Iterable", "Iterator", "Literal", "Mapping", "MutableMapping", "MutableSequence", "NamedTuple", "NoReturn",
-           "ParamSpec", "Protocol", "Self", "Sequence", "TextIO", "TypeVar", "cast", "overload"]
+__all__ = ["TYPE_CHECKING", "Any", "AsyncIterator", "Callable", "ClassVar", "Collection", "Concatenate", "Generator",
+           "Generic", "Iterable", "Iterator", "Literal", "Mapping", "MutableMapping", "MutableSequence",
+           "NamedTuple", "NoReturn", "ParamSpec", "Protocol", "Self", "Sequence", "TextIO", "TypeVar",
+           "cast", "overload"]

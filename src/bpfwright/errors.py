@@ -3,7 +3,8 @@
     BpfwrightError
     ├─ UsageError                a call that cannot mean anything (also a ValueError)
     │  ├─ WrongType              a key, value or argument of the wrong type (also a TypeError)
-    │  └─ InsideOnly             an attribute that exists inside kernel programs only (also an AttributeError)
+    │  ├─ InsideOnly             an attribute that exists inside kernel programs only (also an AttributeError)
+    │  └─ ConfigurationError     a file that configures something: file, line, what is wrong there, the cure
     ├─ CompileError              a program that does not compile: file, line, caret, suggestion
     ├─ CompilerCrash             LLVM's back end ended the compile worker; its last words are kept
     ├─ FormatError               a file or byte string that is not what it claims to be
@@ -24,9 +25,9 @@
 from __future__ import annotations
 
 __all__ = [
-    "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ElfError", "Fault", "FormatError",
-    "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError", "RelocationError", "ReplayError",
-    "SessionError", "TargetError", "UsageError", "VerifierError", "WrongType",
+    "BpfwrightError", "BtfError", "CacheError", "CompileError", "CompilerCrash", "ConfigurationError", "ElfError",
+    "Fault", "FormatError", "InsideOnly", "KernelError", "MapFull", "NotSupported", "PrivilegeError",
+    "RelocationError", "ReplayError", "SessionError", "TargetError", "UsageError", "VerifierError", "WrongType",
 ]
 
 
@@ -60,6 +61,16 @@ class WrongType(UsageError, TypeError):
 
 class InsideOnly(UsageError, AttributeError):
     """An attribute that exists inside kernel programs only."""
+
+
+class ConfigurationError(UsageError):
+    """A file that configures something is wrong at a line: `file`, `line` (from 1), `column` (from 1; 0: not known)."""
+
+    def __init__(self, what: str, *, file: str, line: int, column: int = 0, why: str = "", cure: str = "") -> None:
+        super().__init__(f"{file}:{line}:{column}: {what}" if column else f"{file}:{line}: {what}", why=why, cure=cure)
+        self.file = file
+        self.line = line
+        self.column = column
 
 
 class CompileError(BpfwrightError):

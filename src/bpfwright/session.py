@@ -1,16 +1,15 @@
 """Recipes: load, attach, run. Compile, load, attach; everything is undone when the session closes."""
 from __future__ import annotations
 
-import os
 import sys
 from _weakref import ref
 from types import TracebackType
 
-from bpfwright import _cache, _llvm
+from bpfwright import _llvm
 from bpfwright._host import now_ns, sleep_s
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Self, TypeVar, overload
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Mapping, Self, TypeVar, overload
 from bpfwright.errors import NotSupported, SessionError, UsageError
-from bpfwright.spec.machine import Link, LoadedObject, LoadedProgram, Machine, Watch
+from bpfwright.spec.machine import Link, LoadedMap, LoadedObject, LoadedProgram, Machine, Watch
 from bpfwright.spec.map import Binding, MapDeclaration
 from bpfwright.spec.program import BoundProgram, Program, Result
 from bpfwright.types import is_shared
@@ -32,17 +31,22 @@ A = TypeVar("A")
 S = TypeVar("S")
 M = TypeVar("M")
 
+if TYPE_CHECKING:
+    Configs = Config | tuple[Config, ...] | None
+
 _LOG_RING = "bpfwright_log"
 _SHARED = ".data.shared"
-_FEATURES = {"may_goto": "may_goto", "iter_num": "open-coded iterators", "bpf_loop": "bpf_loop",
-             "tracing_timers": "timers in tracing"}
 
 
 class Session:
     """What attach, load and run return: everything is undone when it closes."""
 
-    def __init__(self, programs: list[Program[Any, Any, Any]], machine: Machine | None, config: Config | None) -> None:
+    def __init__(self, programs: list[Program[Any, Any, Any]], machine: Machine | None, config: Configs,
+                 maps: Mapping[MapDeclaration | str, LoadedMap] | None = None,
+                 change: Callable[[ObjectSpec], ObjectSpec] | None = None) -> None:
         self._programs = programs
+        self._change = change
+        self._given = maps or {}
         chosen = machine if machine is not None else _chosen[-1] if _chosen else None
         self._owned = chosen is None
         self.machine: Machine = chosen if chosen is not None else _kernel()
@@ -51,6 +55,7 @@ class Session:
         self._attached: list[tuple[Program[Any, Any, Any], Any]] = []
         self._closers: list[Callable[[], None]] = []
         self._extra: dict[int, Binding] = {}
+        self._provided: list[MapDeclaration] = []
         self._deadline_ns: int | None = None
         self._open = False
         self.links: tuple[Link, ...] = ()
@@ -60,17 +65,20 @@ class Session:
             self.close()
             raise
 
-    def _load(self, config: Config | None) -> None:
+    def _load(self, config: Configs) -> None:
         from bpfwright.lang.compile import compile_programs
-        configs = {} if config is None else {type(config): config}
+        given = config if isinstance(config, tuple) else () if config is None else (config,)
+        configs = {type(each): each for each in given}
         prepare(self._programs, self.machine)
-        target = target_of(self.machine)
+        target = target_of(self.machine, self._programs)
         if self._watch is not None:
             self._watch.compiled_for(target.features)
         compiled = compile_programs(self._programs, target, configs, reader=_read)
         self.compiled: Compiled = compiled
         assert compiled.object is not None
-        self.loaded: LoadedObject = self.machine.load(compiled.object)
+        if self._change is not None:
+            compiled.object = self._change(compiled.object)
+        self.loaded: LoadedObject = self.machine.load(compiled.object, maps=self._names_of_given())
         self._closers.append(self.loaded.close)
         self._bind()
         self._open = True
@@ -83,6 +91,15 @@ class Session:
 
         MapDeclaration.providers.append(provide)
         self._closers.append(lambda: MapDeclaration.providers.remove(provide))
+
+    def _names_of_given(self) -> dict[str, LoadedMap]:
+        """The maps that are there already, by their names in the object; those that no program uses are left out."""
+        known = {declared: name for name, declared in self.compiled.maps.items()}
+        assert self.compiled.object is not None
+        names = {spec.name for spec in self.compiled.object.maps}
+        found = {known.get(key, "") if isinstance(key, MapDeclaration) else key: given
+                 for key, given in self._given.items()}
+        return {name: given for name, given in found.items() if name in names}
 
     def _bind(self) -> None:
         memory = self._shared_memory()
@@ -129,6 +146,7 @@ class Session:
                 type(declared).__name__.lower(), declared.kind, key.size if key else 0, value.size if value else 0,
                 declared.max_entries, declared.flags))
             known = self._extra[id(declared)] = Binding(made, _nothing)
+            self._provided.append(declared)  # or another declaration could come to have its id
             self._closers.append(made.close)
         return known
 
@@ -257,7 +275,10 @@ class Session:
 
     def __del__(self) -> None:
         if getattr(self, "_open", False):
-            import warnings
+            try:
+                import warnings
+            except ImportError:  # the interpreter is ending, and the kernel takes back what it lent
+                return
             names = ", ".join(program.name for program in self._programs)
             warnings.warn(f"a session of {names} was forgotten, not closed", ResourceWarning, source=self, stacklevel=1)
             self.close()
@@ -272,18 +293,20 @@ class Loaded(Session, Generic[I, A]):
 
 
 @overload
-def attach(program: Program[T, I, A], target: T, /, *, machine: Machine | None = None,
-           config: Config | None = None) -> Session: ...
+def attach(program: Program[T, I, A], target: T, /, *, machine: Machine | None = None, config: Configs = None,
+           maps: Mapping[Any, LoadedMap] | None = None) -> Session: ...
 @overload
-def attach(*programs: BoundProgram[Any, Any, Any], machine: Machine | None = None,
-           config: Config | None = None) -> Session: ...
-def attach(*programs: Any, machine: Machine | None = None, config: Config | None = None) -> Session:
+def attach(*programs: BoundProgram[Any, Any, Any], machine: Machine | None = None, config: Configs = None,
+           maps: Mapping[Any, LoadedMap] | None = None) -> Session: ...
+def attach(*programs: Any, machine: Machine | None = None, config: Configs = None,
+           maps: Mapping[Any, LoadedMap] | None = None) -> Session:
     """Load programs and attach them: one program and its target, or any number of bound ones, undone together.
 
+    `maps` are those that are there already, as load() takes them.
     Raises CompileError, VerifierError, PrivilegeError, NotSupported, TargetError; then nothing stays attached.
     """
     pairs = _pairs(programs)
-    session = Session(list({id(p.function): p for p, _ in pairs}.values()), machine, config)
+    session = Session(list({id(p.function): p for p, _ in pairs}.values()), machine, config, maps)
     try:
         for program, target in pairs:
             session._attach(program, target)
@@ -315,19 +338,29 @@ def run(*programs: BoundProgram[Any, Any, Any], duration_s: float | None = None)
 
 
 @overload
-def load(program: Program[Any, I, A], /, *, machine: Machine | None = None,
-         config: Config | None = None) -> Loaded[I, A]: ...
+def load(program: Program[Any, I, A], /, *, machine: Machine | None = None, config: Configs = None,
+         maps: Mapping[Any, LoadedMap] | None = None,
+         change: Callable[[ObjectSpec], ObjectSpec] | None = None) -> Loaded[I, A]: ...
 @overload
 def load(first: Program[Any, Any, Any], second: Program[Any, Any, Any], /, *more: Program[Any, Any, Any],
-         machine: Machine | None = None, config: Config | None = None) -> Session: ...
-def load(*programs: Any, machine: Machine | None = None, config: Config | None = None) -> Any:
-    """Load programs without attaching them, to test them or to attach them later."""
+         machine: Machine | None = None, config: Configs = None,
+         maps: Mapping[Any, LoadedMap] | None = None,
+         change: Callable[[ObjectSpec], ObjectSpec] | None = None) -> Session: ...
+def load(*programs: Any, machine: Machine | None = None, config: Configs = None,
+         maps: Mapping[Any, LoadedMap] | None = None,
+         change: Callable[[ObjectSpec], ObjectSpec] | None = None) -> Any:
+    """Load programs without attaching them, to test them or to attach them later.
+
+    `maps`: maps of the machine that are there already (pinned ones, another session's), by their declaration or by
+    their name in the object, for the programs to use instead of new ones; the session does not close them. `change`
+    may make another object of what was compiled, before it is loaded.
+    """
     if not programs:
         raise UsageError("load() takes at least one program")
     for program in programs:
         if not isinstance(program, Program):
             raise UsageError(f"{program!r} is not a program", cure="Decorate a function, as in `@xdp.program`.")
-    return (Loaded if len(programs) == 1 else Session)(list(programs), machine, config)
+    return (Loaded if len(programs) == 1 else Session)(list(programs), machine, config, maps, change)
 
 
 def _read(elf: bytes) -> ObjectSpec:
@@ -369,28 +402,24 @@ def _kernel() -> Machine:
     return Kernel()
 
 
-def target_of(machine: Machine) -> Target:
-    """What to compile for: the machine's features, probed once per kernel and user and kept in the cache."""
+def target_of(machine: Machine, programs: list[Program[Any, Any, Any]] | None = None) -> Target:
+    """What to compile for: the machine's features, each asked once per kernel and user and kept in the cache.
+
+    `programs` are those that will be compiled, where that is known.
+    """
     from bpfwright.lang.target import Target
     known = getattr(machine, "target_features", None)
     if known is not None:
         return Target("v3", known)
     if not hasattr(type(machine), "features"):
         return Target()
-    host = os.uname()
-    cache = _cache.default()
-    key = _cache.key_of(*(part.encode() for part in ("features", "3", host.release, host.version, str(os.geteuid()))))
-    found = cache.get(key)
-    if found is None:
-        _llvm.start()  # nothing is cached yet, so it will be asked for; it loads while we probe
-        features: Any = machine.features  # type: ignore[attr-defined]  # what probes is imported now, not at every start
-        names = {short: bool(features.named(name).works) for short, name in _FEATURES.items()}
-        names["current_task_btf"] = bool(features.helper(17, 158).works)  # raw tracepoints, bpf_get_current_task_btf
-        names["atomics"] = bool(features.named("cpu v3").works)
-        found = " ".join(sorted(name for name, works in names.items() if works)).encode()
-        cache.put(key, found)
-    names_found = frozenset(found.decode().split())
-    return Target("v3", names_found)
+    from bpfwright.kernel.known import KnownFeatures
+    features = KnownFeatures(machine)
+    if features.empty:
+        from bpfwright.lang import ahead
+        if not programs or not ahead.hoped_for(programs):
+            _llvm.start()  # nothing is cached yet, so it will be asked for; it loads while we probe
+    return Target("v3", features)
 
 
 def _format(forms: list[Any], record: bytes) -> str:

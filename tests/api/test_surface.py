@@ -22,11 +22,11 @@ from tests.api.surface import NAMES, Recorded, copy, imported, programs
 
 TOP = Path(__file__).parents[2]
 HERE = Target("v3", frozenset({"ringbuf", "may_goto", "iter_num", "bpf_loop", "current_task_btf", "atomics",
-                                  "tracing_timers"}))
+                                  "tracing_timers", "coarse_clock"}))
 
 PUBLIC = """
     Atomic CUnion Config Kernel L Recorder Recording Replay SpinLock Struct Userspace array attach be16 be32 be64 bits
-    char exists i16 i32 i64 i8 load log ptr run shared subprogram u16 u32 u64 u8
+    char exists i16 i32 i64 i8 load log ptr run shared subprogram trace u16 u32 u64 u8
 """
 
 

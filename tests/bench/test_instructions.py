@@ -29,3 +29,20 @@ def test_as_small_as_c_and_the_same_program() -> None:
     text, mean, worst = json.loads(ran.stdout.splitlines()[-1])
     assert "NOT THE SAME PROGRAM" not in text, text
     assert mean <= MEAN_BAR and worst <= WORST_BAR, text
+
+
+DROPS = """
+import json
+from bench.firewall import counted
+print(json.dumps(counted()))
+"""
+
+
+def test_drops_are_as_small_as_c() -> None:
+    if "clang-14" not in compilers():
+        pytest.skip("clang-14 is not here: apt-get install clang-14 libbpf-dev")
+    ran = subprocess.run([sys.executable, "-c", DROPS], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert {name for name, _, _ in found} == {"hash", "prefix"}
+    assert all(ours <= theirs for _, ours, theirs in found), found

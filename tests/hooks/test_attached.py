@@ -2,17 +2,20 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bpfwright import L, Struct, attach, char, i32, i64, shared, u32, u64
+from bpfwright import L, Struct, attach, char, i32, i64, log, shared, u32, u64
+from bpfwright.errors import TargetError, UsageError
 from bpfwright.headers import TCP, UDP, Ethernet, IPv4
-from bpfwright.helpers import current, now_ns
+from bpfwright.helpers import address_of, cookie, current, kernel_word, now_ns
 from bpfwright.hooks import cgroup, iterator, perf_event, raw_tracepoint, socket_filter, tc, tracepoint, uprobe, xdp
 from bpfwright.kernel.namespace import NetworkNamespace
 from bpfwright.kernel.netlink import Netlink
@@ -162,6 +165,44 @@ def forked(ctx: sched_process_fork) -> None:
         seen.value = ctx.child_pid
 
 
+words = Hash[u64, u64](max_entries=8)
+
+
+@tracepoint.program("sched:sched_switch")
+def any_event(ctx: tracepoint.Context) -> None:
+    if current.pid == (mine.get(0) or 0):
+        words[cookie(ctx)] = kernel_word(address_of(ctx) + 16)
+
+
+@tracepoint.program("sched:sched_switch")
+def its_name(ctx: tracepoint.Context) -> None:
+    log(f"{ctx.event_name}")
+
+
+@tracepoint.program("syscalls:sys_enter_*")
+def all_calls(ctx: tracepoint.Context) -> None:
+    pass
+
+
+def test_one_program_at_several_events_reads_their_records() -> None:
+    """Where the first argument of a call stands, and its result."""
+    events = [any_event.on(tracepoint.Event(f"syscalls:sys_{kind}_lseek", cookie=at))
+              for at, kind in enumerate(("enter", "exit"), 7)]
+    with attach(*events) as session:
+        mine[0] = os.getpid()
+        with pytest.raises(OSError):
+            os.lseek(12_345, 0, 0)
+        assert dict(session[words].items()) == {7: 12_345, 8: -errno.EBADF & (1 << 64) - 1}
+
+
+@pytest.mark.parametrize("program", [forked, its_name, all_calls])
+def test_what_is_made_for_one_event_goes_to_no_other(program: Any) -> None:
+    with pytest.raises(UsageError, match=r"not (?:of|for) sched:sched_process_exit"):
+        attach(program.on(tracepoint.Event("sched:sched_process_exit")))
+    with pytest.raises(TargetError):
+        attach(any_event, tracepoint.Event("sched:no_such_event"))
+
+
 def test_fields_written_by_hand() -> None:
     with attach(forked) as session:
         mine[0] = os.getpid()
@@ -241,9 +282,9 @@ def sample(ctx: perf_event.Context) -> None:
 def test_sampling_finds_this_process_busy() -> None:
     with attach(sample.on(perf_event.Sampling(hz=999))):
         mine[0] = os.getpid()
-        end = time.monotonic() + 0.3
-        while time.monotonic() < end:
-            sum(range(1000))
+        end = time.monotonic() + 30
+        while seen.count <= 20 and time.monotonic() < end:
+            sum(range(10_000))
         mine[0] = 0
         assert seen.count > 20 and seen.other != 0
         assert sum(samples.values()) + stacks.lost == seen.count
@@ -269,7 +310,8 @@ def test_iterator_walks_all_tasks() -> None:
         rows = session.read(tasks, Row)
         assert os.getpid() in {row.tgid for row in rows}
         assert len({row.tgid for row in rows}) >= 5
-        assert next(r.comm for r in rows if r.tgid == os.getpid()) == Path("/proc/self/comm").read_text().strip()
+        # A process has a row for each thread, by number; numbers begin again, so the first may be any of them.
+        assert Path("/proc/self/comm").read_text().strip() in {r.comm for r in rows if r.tgid == os.getpid()}
 
 
 @socket_filter.program
@@ -286,7 +328,7 @@ def test_socket_filter_drops_long_datagrams() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(0.3)
+        receiver.settimeout(10)
         port = receiver.getsockname()[1]
         with attach(only_short, socket_filter.Socket(receiver)):
             sender.sendto(b"much too long a datagram", ("127.0.0.1", port))

@@ -11,6 +11,7 @@ from bpfwright import _llvm
 from bpfwright.lang.capture import Captures
 from bpfwright.lang.compile import compile_programs
 from bpfwright.lang.target import Target
+from bpfwright.objfile import read
 from bpfwright.types import Config
 
 TEXT = """
@@ -89,6 +90,16 @@ def test_a_config_given_at_load_changes_its_key(compiles: list[int]) -> None:
     for value in (1, 2, 1):
         compile_programs([program], Target(), {cls: cls(most=value)})
     assert len(compiles) == 2
+
+
+def test_what_is_read_takes_other_settings_out_of_the_cache(compiles: list[int]) -> None:
+    program = program_of(TEXT)
+    (cls,) = Captures([program.function]).configs
+    made = [compile_programs([program], Target(), {cls: cls(most=value)}, reader=read) for value in (1, 0xABCD, 1)]
+    assert len(compiles) == 1
+    contents = [next(spec.contents for spec in each.object.maps if spec.data_section == ".rodata.config")
+                for each in made if each.object is not None]
+    assert contents[0] == contents[2] == b"\x01" + bytes(7) and contents[1] == b"\xcd\xab" + bytes(6)
 
 
 def test_a_field_has_nothing_to_do_with_a_function_of_its_name() -> None:

@@ -157,6 +157,19 @@ def weigh(hits: u64, rounds: u8) -> u64:
 def f(a: u32, b: u8) -> i64:
     return weigh(a, b & 15) ^ weigh(a, 3)
 """,
+    "judged_alone": """
+@judged_alone
+def weigh(hits: u64, rounds: u8) -> u64:
+    total = hits
+    for i in range(rounds & 15):
+        total = u64(total * 31 + i)
+    return total
+@judged_alone
+def odd(x: i64) -> bool:
+    return x % 2 == 1
+def f(a: u32, b: u8) -> i64:
+    return weigh(a, b) ^ weigh(a, 3) if odd(a) else i64(b)
+""",
     "subprogram_bool": """
 @subprogram
 def even(x: i64) -> bool:

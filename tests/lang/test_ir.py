@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpfwright.errors import FormatError
-from bpfwright.lang import ir, passes
+from bpfwright.lang import ir, ir_text, passes
 from bpfwright.lang.capture import Captures
 from bpfwright.lang.check import Checker, Job
 from bpfwright.lang.scope import Scope
@@ -36,15 +36,15 @@ def module_of(body: str) -> ir.Module:
 @pytest.mark.parametrize("name", BODIES)
 def test_text_and_back(name: str) -> None:
     module = module_of(BODIES[name])
-    text = ir.render(module)
-    again = ir.parse(text)
-    assert ir.render(again) == text
+    text = ir_text.render(module)
+    again = ir_text.parse(text)
+    assert ir_text.render(again) == text
     for function in again.functions.values():
         passes.run(function)
 
 
 def test_passes_leave_only_what_bpf_has() -> None:
-    module = ir.parse((TEXTS / "floor.txt").read_text())
+    module = ir_text.parse((TEXTS / "floor.txt").read_text())
     function = module.functions["f"]
     ir.verify(function)
     passes.run(function)
@@ -64,7 +64,7 @@ def test_passes_leave_only_what_bpf_has() -> None:
 def test_what_is_not_legal_is_named(line: str, says: str) -> None:
     text = (TEXTS / "floor.txt").read_text().replace("%4 = add i64 %2 %3", line)
     with pytest.raises((FormatError, KeyError), match=says):
-        function = ir.parse(text).functions["f"]
+        function = ir_text.parse(text).functions["f"]
         ir.verify(function)
 
 
@@ -72,12 +72,12 @@ def test_what_is_not_legal_is_named(line: str, says: str) -> None:
                                   "function f() -> i64 at 0:1\n^0\n%0 = const\nend"])
 def test_text_that_is_no_module(text: str) -> None:
     with pytest.raises(FormatError, match="line"):
-        ir.parse(text)
+        ir_text.parse(text)
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_module_or_an_error(text: str) -> None:
     try:
-        ir.parse(text)
+        ir_text.parse(text)
     except FormatError:
         pass

@@ -15,7 +15,7 @@ from enum import IntEnum
 from bpfwright import (Atomic, Config, CUnion, L, SpinLock, Struct, array, be16, bits, char, exists, i32, i64, log, ptr,
                        shared, subprogram, u8, u16, u32, u64)
 from bpfwright.headers import IPv4, IPv6, TCP, UDP, Ethernet
-from bpfwright.helpers import current, now_ns, rcu, task_from_pid, kfunc, external, whole_packet
+from bpfwright.helpers import address_of, current, judged_alone, now_ns, rcu, task_from_pid, kfunc, external, whole_packet
 from bpfwright.hooks import kprobe, perf_event, xdp, tc, raw_tracepoint, tracepoint, socket_filter
 from bpfwright.maps import Array, Hash, LpmTrie, LruHash, PerCpuArray, PerCpuHash, ProgArray, Queue, RingBuf, StackTrace, TaskStorage, Timer
 from bpfwright.tracepoints.syscalls import sys_exit_getpid
@@ -70,6 +70,9 @@ def many(*args):
 @subprogram
 def six(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64) -> u64:
     return a
+@judged_alone
+def judged(a: Blocked) -> u64:
+    return 1
 @subprogram
 def silent(a: u64):
     return a
@@ -121,6 +124,7 @@ def s1(a: u64) -> u64: return s2(a + 1) * 3
 # name: (body of an XDP program that has `ip`, what the sentence says)
 XDP = {
     "unknown name": ("x = ipp", "the name 'ipp' is not known"),
+    "address of a packet's context": ("x = address_of(ctx)", "address_of() takes an object of the kernel"),
     "maybe unset": ("if ctx.length > 5:\n        x = 1\n    if x: pass", "x may not be set here"),
     "signed and unsigned": ("x = now_ns()\n    if ctx.length > 5:\n        x = -1", "x was u64 and would become"),
     "none header": ("t = ctx.find(TCP)\n    x = t.dport", "may be None"),
@@ -187,6 +191,7 @@ XDP = {
     "too many arguments": ("x = two(1, 2, 3)", "takes 2 arguments"),
     "missing argument": ("x = two(1)", "'b' is missing"),
     "unknown argument": ("x = two(1, c=2)", "no argument 'c'"),
+    "a record given to who is judged alone": ("x = judged(Blocked(1, 2))", "takes integers only, and a packet's context"),
     "six arguments": ("x = six(1, 2, 3, 4, 5, 6)", "at most 5 arguments"),
     "untyped subprogram": ("x = silent(1)", "does not say what it returns"),
     "struct from subprogram": ("x = textual(1)", "returns an integer"),
@@ -223,6 +228,10 @@ XDP = {
     "text joined": ("x = current.comm + 'x'", "cannot be joined"),
     "name changes type": ("x = 1\n    x = ip", "would become"),
     "types differ by path": ("x = ip if ctx.length > 3 else 5", "one type"),
+    "shared struct as annotation": ("x: totals = 1", "is not a C type"),
+    "map as test": ("if table: return xdp.DROP", "has no truth value"),
+    "map as negated test": ("not table", "has no truth value"),
+    "map in a conditional": ("x = 1 if counts and ip.ttl else 2", "has no truth value"),
     "no effect": ("ctx.length == 3", "no effect"),
     "assign to constant": ("xdp.PASS = 3", None),
     "match on none": ("match ctx.length:\n        case None: pass", "never None"),
@@ -333,21 +342,18 @@ def program(ctx: sys_exit_getpid) -> None:
     if e is not None:
         e.timer.start(leases, expire, after_ns=1)  # here""", "a tracepoint may use no map whose values hold a Timer"),
     "frames that are too large together": ("""
+class Small(Struct):
+    text: char[80]
+small = Hash[u32, Small](max_entries=8)
+""" + "".join(f"""
 @subprogram
-def inner(a: u64) -> u64:
-    made = Wide("inner")
-    wide[u32(a)] = made
-    return a + 1
-@subprogram
-def middle(a: u64) -> u64:
-    made = Wide("middle")
-    wide[u32(a)] = made
-    return inner(a) + a
+def f{n}(a: u64) -> u64:
+    made = Small("f{n}")
+    small[u32(a)] = made
+    return {f"f{n + 1}(a) + a" if n < 6 else "a + 1"}""" for n in reversed(range(7))) + """
 @xdp.program
 def program(ctx: xdp.Context) -> xdp.Action:  # here
-    made = Wide("outer")
-    wide[ctx.rx_queue] = made
-    return xdp.PASS if middle(ctx.length) else xdp.DROP""", "program, middle and inner need 624 bytes of stack together"),
+    return xdp.PASS if f0(ctx.length) else xdp.DROP""", "f5 and f6 need"),
     "task_from_pid in a socket filter": ("""
 @socket_filter.program
 def program(ctx: socket_filter.Context) -> int:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from bpfwright import Struct, load, shared, u64
+from bpfwright import L, Struct, Userspace, array, be16, be32, load, shared, u64
 from bpfwright.headers import (TCP, UDP, VXLAN, Ethernet, HopByHop, IPv4, IPv6, MaximumSegment, Packet, TcpOption, Vlan,
                                WindowScale)
 from bpfwright.helpers import whole_packet
 from bpfwright.hooks import tc, xdp
-from bpfwright.maps import Hash
+from bpfwright.maps import Array, Hash
 
 pytestmark = pytest.mark.kernel
 
@@ -307,3 +307,64 @@ def test_swapping_reads_both_before_it_writes() -> None:
     ethernet = packet.find(Ethernet)
     assert ethernet is not None and str(ethernet.source) == "02:00:00:00:00:02"
     assert str(ethernet.destination) == "02:00:00:00:00:01"
+
+
+class Mark(Struct):
+    number: u64
+    tail: array[be16, L[4]]
+
+
+marks = Array[Mark](max_entries=1)
+VERBOSE = False
+
+
+@xdp.program
+def read_and_write(ctx: xdp.Context) -> xdp.Action:
+    mark = marks.get(0)
+    ethernet = ctx.read(0, Ethernet)
+    if mark is None or ethernet is None or ctx.read(ctx.length - 3, be32) is not None:
+        return xdp.ABORTED
+    if VERBOSE:
+        found.a = 0
+        if ethernet.protocol != 0:  # never looked at, nor what it tests
+            return xdp.DROP
+    found.a = ethernet.protocol
+    found.b = (1 if ctx.write(ctx.length - 7, mark) else 2) + (4 if ctx.write(14, mark.tail, size=found.c) else 8)
+    return xdp.PASS
+
+
+def test_bytes_anywhere_are_read_and_written() -> None:
+    for machine in (None, Userspace()):
+        with load(read_and_write, machine=machine) as program:
+            marks[0] = Mark(1, [0x1112, 0x1314, 0x1516, 0x1718])
+            for size, written in ((1, 1), (5, 5), (8, 8), (100, 8), (0, 1)):  # at least one byte, at most all
+                found.c = size
+                after = program.test(Ethernet(protocol=0x1234) / bytes(26)).data
+                assert (found.a, found.b) == (0x1234, 2 | 4)
+                assert after[14:] == bytes(range(0x11, 0x19))[:written].ljust(26, b"\0")
+
+
+ALWAYS = True
+
+
+def noted(number: int) -> int:
+    found.a = number
+    return number + 1
+
+
+@xdp.program
+def left_by_a_constant(ctx: xdp.Context) -> xdp.Action:
+    if ctx.length > 20:
+        if ALWAYS:
+            return xdp.TX
+        noted(7)
+        found.b = noted(8)
+        return xdp.DROP
+    return xdp.PASS
+
+
+def test_what_stands_behind_a_constant_return_is_not_there() -> None:
+    with load(left_by_a_constant) as program:
+        assert program.test(b"\0" * 60).action is xdp.TX
+        assert program.test(b"\0" * 20).action is xdp.PASS
+        assert not program.compiled.maps and not program.compiled.shared

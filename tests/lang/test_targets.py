@@ -1,13 +1,15 @@
 """Loops for every kind of kernel: walked by the verifier, by bpf_loop, by open-coded iterators, by may_goto."""
 from __future__ import annotations
 
+from struct import iter_unpack
 from typing import Any
 
 import pytest
 
 from bpfwright import L, Struct, array, i64, load, shared, u32, u64
 from bpfwright.errors import CompileError
-from bpfwright.hooks import raw_tracepoint
+from bpfwright.helpers import now_coarse_ns, now_ns
+from bpfwright.hooks import raw_tracepoint, xdp
 from bpfwright.kernel import Kernel
 from bpfwright.lang.compile import compile_programs
 from bpfwright.lang.target import OLDEST, Target
@@ -15,6 +17,11 @@ from bpfwright.objfile import read
 from tests.lang.threeway import define
 
 pytestmark = pytest.mark.kernel
+
+
+class Clocks(Struct):
+    coarse: u64
+    fine: u64
 
 
 class Answer(Struct):
@@ -137,3 +144,30 @@ def test_a_while_that_the_budget_ends_is_counted() -> None:
     with load(endless) as program:
         program.test((4, 4))
         assert program.unfinished == 1
+
+
+@pytest.mark.parametrize(("features", "helper"), [((), 5), (("coarse_clock",), 160)])
+def test_the_coarse_clock_is_the_fine_one_where_there_is_none(features: tuple[str, ...], helper: int) -> None:
+    @raw_tracepoint.program("sys_enter", btf=False)
+    def entry(ctx: raw_tracepoint.Context) -> None:
+        answered.value = now_coarse_ns()
+
+    answered = shared(Answer(0, 0))
+    (function,) = read(compile_programs([entry], Target("v3", frozenset(features)), cached=False).elf).functions
+    calls = [constant for operation, _, _, constant in iter_unpack("<BBhi", function.insns) if operation == 0x85]
+    assert calls == [helper]
+
+
+def test_the_coarse_clock_is_a_tick_old_at_most() -> None:
+    clocks = shared(Clocks(0, 0))
+
+    @xdp.program
+    def entry(ctx: xdp.Context) -> xdp.Action:
+        clocks.coarse = now_coarse_ns()
+        clocks.fine = now_ns()
+        return xdp.PASS
+
+    with load(entry) as session:
+        session.test(bytes(64))
+        seen = session[clocks]
+        assert 0 <= seen.fine - seen.coarse < 15_000_000

@@ -30,7 +30,7 @@ def define(text: str, **names: Any) -> Any:
     file = f"<language test {_sources}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     space: dict[str, Any] = {"__name__": __name__}
-    exec("from bpfwright import *\nfrom bpfwright.types import *", space)
+    exec("from bpfwright import *\nfrom bpfwright.helpers import judged_alone\nfrom bpfwright.types import *", space)
     space.update(names)
     before = set(space)
     exec(compile(text, file, "exec"), space)

@@ -317,6 +317,16 @@ def test_maps_of_maps() -> None:
         assert program.test(PACKET).action is xdp.DROP
 
 
+def test_a_forgotten_inner_map_is_not_taken_for_the_next() -> None:
+    with load(nested) as session:
+        for number in range(50):
+            made = Hash[u32, u64](max_entries=8)  # often at the address of the one before
+            binding = session._provide(made)
+            assert made.handle is binding.handle and len(made) == 0
+            made[number] = 1
+            del made
+
+
 stages = ProgArray[xdp.Context](max_entries=4)
 
 
@@ -600,3 +610,50 @@ def failing(ctx: xdp.Context) -> xdp.Action:
 
 
 _ = (socket, TCP, task_struct, RingBuf)
+
+
+class Loan(Struct):
+    last: u64
+    timer: Timer[u32, "Loan"] = Timer()
+
+
+loans = Hash[u32, Loan](max_entries=2)
+IDLE_NS = 40_000_000
+
+
+def look_again(key: u32, loan: Loan) -> None:
+    idle = now_ns() - loan.last
+    if idle < IDLE_NS:
+        out.b += 1
+        loan.timer.again(after_ns=IDLE_NS - idle)
+    else:
+        loans.discard(key)
+
+
+@xdp.program
+def lending(ctx: xdp.Context) -> xdp.Action:
+    if loans.insert(7, Loan(now_ns()), only_new=True):
+        loan = loans.get(7)
+        if loan is not None:
+            loan.timer.start(loans, look_again, after_ns=IDLE_NS)
+        return xdp.PASS
+    known = loans.get(7)
+    if known is not None:
+        known.last = now_ns()
+    return xdp.TX
+
+
+def test_what_is_there_is_not_stored_anew_and_a_timer_looks_again() -> None:
+    with load(lending) as program:
+        assert program.test(PACKET).action is xdp.PASS
+        for _ in range(4):
+            let_pass(0.02)
+            assert program.test(PACKET).action is xdp.TX
+        assert len(loans) == 1 and out.b >= 1
+        for _ in range(100):
+            if not len(loans):
+                break
+            let_pass(0.01)
+        assert len(loans) == 0
+        assert loans.insert(1, Loan(5), only_new=True) and not loans.insert(1, Loan(6), only_new=True)
+        assert loans[1].last == 5

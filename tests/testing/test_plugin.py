@@ -199,7 +199,7 @@ import sys
 
 def test_nothing_is_imported():
     ours = {name for name in sys.modules if name.partition(".")[0] == "bpfwright"}
-    assert ours == {"bpfwright", "bpfwright._typing", "bpfwright._version", "bpfwright.testing",
+    assert ours == {"bpfwright", "bpfwright._late", "bpfwright._typing", "bpfwright._version", "bpfwright.testing",
                     "bpfwright.testing.plugin", "bpfwright.testing.privilege"} & ours, sorted(ours)
     assert "bpfwright.testing.plugin" in ours
 

@@ -164,5 +164,6 @@ def test_kernel_structs_config_and_shared() -> None:
     with pytest.raises(WrongType):
         Limits().rate = 5  # type: ignore[misc]
     totals = shared(Inner(1, 2))
+    assert repr(totals) == "shared(Inner)"
     with pytest.raises(SessionError):
         totals.a  # noqa: B018

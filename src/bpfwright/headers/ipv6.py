@@ -52,6 +52,16 @@ class IPv6(Header):
         __slots__ = ()
         size = 16
 
+        @property
+        def high(self) -> int:
+            """The first 64 bits as a number: in programs too."""
+            return int.from_bytes(self.packed[:8], "big")
+
+        @property
+        def low(self) -> int:
+            """The last 64 bits as a number: in programs too."""
+            return int.from_bytes(self.packed[8:], "big")
+
         @classmethod
         def parse(cls, text: str) -> bytes:
             """The sixteen bytes; UsageError unless `text` is a form of RFC 4291, without a zone."""

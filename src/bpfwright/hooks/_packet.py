@@ -4,10 +4,10 @@ from __future__ import annotations
 from bpfwright._typing import Any, Callable
 from bpfwright.spec.dialect import Loop, Operation, Value
 from bpfwright.spec.header import Header, Link, children_of
-from bpfwright.spec.meaning import Constant, Meaning, OneOf, Optional, Reference
+from bpfwright.spec.meaning import Constant, Integer, Meaning, OneOf, Optional, Reference
 from bpfwright.types.ctype import BitsType, Int, RecordType
 
-__all__ = ["Bounds", "find", "option_loop", "parents"]
+__all__ = ["Bounds", "find", "offset_of", "option_loop", "parents"]
 
 Bounds = Callable[[Any], tuple[int, int]]
 """Given the builder: pointers to the first byte of the packet and behind its last."""
@@ -54,6 +54,25 @@ def find(bounds: Bounds) -> Operation:
         return _Walk(b, site, bounds).run()
 
     return Operation(_check, lower)
+
+
+def _check_offset(site: Any) -> Meaning:
+    site.bind("header")
+    meaning = site.meaning("header")
+    if not isinstance(meaning, Reference) or meaning.space != "packet":
+        site.refuse("offset_of() takes a header that find() gave", "Write ctx.offset_of(ip).")
+    return Integer(0, 0xFFFF)
+
+
+def offset_of(bounds: Bounds) -> Operation:
+    """Bytes from the packet's start to a header."""
+    def lower(b: Any, site: Any) -> Value:
+        at = b.op("toint", "i64", site.value("header").only)
+        start = b.op("toint", "i64", bounds(b)[0])
+        # Opaque, as lengths are: else LLVM may make pointers of it that the verifier does not know.
+        return Value(site.node.meaning, b.op("opaque", "i64", b.op("sub", "i64", at, start)))
+
+    return Operation(_check_offset, lower)
 
 
 class _Walk:
@@ -168,7 +187,8 @@ class _Walk:
         if not name:
             b.goto(self.missing)
             return
-        b.store(self.selected, self.selector(header, at, name))
+        if _selector_back(header, name) is None:
+            b.store(self.selected, self.selector(header, at, name))
         b.store(self.at, behind)
         b.goto(self.dispatch(header, name, following))
 
@@ -182,7 +202,7 @@ class _Walk:
         """The block that tells followers apart; parents with the same followers share one, and the block of one that
         has some more goes on to that of the largest set that it holds."""
         kind = header.__layout__().fields[name].type
-        key = (kind, frozenset((values, child) for _, values, child in following))
+        key = (kind, _selector_back(header, name), frozenset((values, child) for _, values, child in following))
         if key not in self.dispatches:
             self.dispatches[key] = block = self.b.block()
             self.pending.append((block, lambda: self.tell_apart(header, name, following)))
@@ -198,6 +218,8 @@ class _Walk:
             names = {field for field, _, _ in theirs}
             if len(names) != 1 or "" in names or other.__layout__().fields[theirs[0][0]].type != kind:
                 continue
+            if _selector_back(other, theirs[0][0]) != _selector_back(header, name):
+                continue
             if {(v, c) for _, v, c in theirs} < mine and (best is None or len(theirs) > len(best[2])):
                 best = (other, theirs[0][0], theirs)
         return best if best is not None and 2 * len(best[2]) > len(following) else None
@@ -205,7 +227,9 @@ class _Walk:
     def tell_apart(self, header: type[Header], name: str, following: list[tuple[str, tuple[int, ...], type[Header]]],
                    ) -> None:
         b = self.b
-        selected = b.load("i64", self.selected)
+        back = _selector_back(header, name)
+        selected = (b.load("i64", self.selected) if back is None else
+                    self.extended(header, name, b.load("ptr", self.at), -back))
         held = self.held(header, name, following)
         if held is not None:
             following = [item for item in following if item[1:] not in {other[1:] for other in held[2]}]
@@ -253,9 +277,14 @@ class _Walk:
         """The selecting field as it stands on the wire: constants are swapped instead of the load."""
         field = header.__layout__().fields[name]
         if isinstance(field.type, Int) and field.type.big:
-            raw: int = self.b.extend(self.b.load(f"i{field.type.bits}", at, field.offset), f"i{field.type.bits}")
-            return raw
+            return self.extended(header, name, at, field.offset)
         return self.field(header, at, name)
+
+    def extended(self, header: type[Header], name: str, at: int, offset: int) -> int:
+        """An integer field's bytes at `at + offset`, as they stand there."""
+        kind = f"i{header.__layout__().fields[name].type.size * 8}"
+        raw: int = self.b.extend(self.b.load(kind, at, offset), kind)
+        return raw
 
     def wire(self, header: type[Header], name: str, value: int) -> int:
         field = header.__layout__().fields[name]
@@ -270,6 +299,16 @@ def _least(header: type[Header]) -> int:
     rule = header.length_rule
     size: int = header.__layout__().size
     return size if rule is None or rule.more else max(size, rule.bias)
+
+
+def _selector_back(header: type[Header], name: str) -> int | None:
+    """How far the selecting field lies before what follows, if that is one number: then what follows can be told from
+    there, and a loop over such headers has one pointer to move.
+    """
+    field = header.__layout__().fields[name]
+    if header.length_rule is not None or not (isinstance(field.type, Int) and field.type.big):
+        return None
+    return header.__layout__().size - field.offset
 
 
 def _shape(header: type[Header]) -> Any:

@@ -7,7 +7,7 @@ from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar
 from bpfwright.hooks import _feeding, _skb
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.header import Header
-from bpfwright.spec.meaning import U32, Constant, ContextOf, Integer, Meaning, Reference
+from bpfwright.spec.meaning import U32, U64, Constant, ContextOf, Integer, Meaning, Reference
 from bpfwright.spec.packet import Packet
 from bpfwright.spec.program import Context as _Context
 from bpfwright.spec.program import HookPoint, Program, Result, Target
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from typing import Final  # checkers know it by this import only
     from bpfwright.headers import IPv4, IPv6
 
-__all__ = ["ALLOW", "DENY", "Action", "Connect4", "Connect6", "Path", "Skb", "connect4", "connect6", "egress",
-           "ingress"]
+__all__ = ["ALLOW", "DENY", "Action", "Connect4", "Connect6", "Path", "Skb", "Socket", "connect4", "connect6",
+           "egress", "ingress", "release"]
 
 V = TypeVar("V")
 _AF_INET, _AF_INET6, _STREAM, _TCP, _SIZE = 2, 10, 1, 6, 72
 _USER_IP4, _USER_IP6, _USER_PORT, _FAMILY, _TYPE, _PROTOCOL = 4, 8, 24, 28, 32, 36  # struct bpf_sock_addr
+_GET_SOCKET_COOKIE = 46
 
 
 class Action(IntEnum):
@@ -200,8 +201,21 @@ class Skb(_Context):
             """A copy of a header, struct or scalar at an offset (0: the IP header); None behind its end."""
 
 
+class Socket(_Context):
+    """A socket of a process in the cgroup. `cookie` is its number, as socket_cookie() gives it elsewhere."""
+
+    __operations__: ClassVar[dict[str, Operation]] = {
+        "cookie": Property(lambda site: U64, lambda b, site: Value(U64, b.helper(_GET_SOCKET_COOKIE, b.context())),
+                           calls=True)}
+
+    if TYPE_CHECKING:
+        @property
+        def cookie(self) -> int:
+            """A number that no other socket has. Since Linux 4.12."""
+
+
 class _Hook(HookPoint):
-    """BPF_PROG_TYPE_CGROUP_SOCK_ADDR (since 4.17) and BPF_PROG_TYPE_CGROUP_SKB (since 4.10)."""
+    """BPF_PROG_TYPE_CGROUP_SOCK_ADDR (since 4.17), BPF_PROG_TYPE_CGROUP_SKB (4.10), BPF_PROG_TYPE_CGROUP_SOCK (5.9)."""
 
     def __init__(self, name: str, type: int, section: str, attach_type: int, context: Any) -> None:
         self.name = name
@@ -239,7 +253,8 @@ CONNECT4 = _Hook("cgroup connect4", 18, "cgroup/connect4", 10, Connect4)
 CONNECT6 = _Hook("cgroup connect6", 18, "cgroup/connect6", 11, Connect6)
 INGRESS = _Hook("cgroup ingress", 8, "cgroup_skb/ingress", 0, Skb)
 EGRESS = _Hook("cgroup egress", 8, "cgroup_skb/egress", 1, Skb)
-HOOKS = (CONNECT4, CONNECT6, INGRESS, EGRESS)
+RELEASE = _Hook("cgroup release", 9, "cgroup/sock_release", 34, Socket)
+HOOKS = (CONNECT4, CONNECT6, INGRESS, EGRESS, RELEASE)
 
 
 def connect4(function: Callable[[Connect4], Action], /) -> Program[Path, Connect4, Action]:
@@ -260,3 +275,8 @@ def ingress(function: Callable[[Skb], Action], /) -> Program[Path, Packet | Head
 def egress(function: Callable[[Skb], Action], /) -> Program[Path, Packet | Header | bytes, Action]:
     """A program for packets that the cgroup's sockets send."""
     return Program(EGRESS, function)  # type: ignore[arg-type]
+
+
+def release(function: Callable[[Socket], Action], /) -> Program[Path, Socket, Action]:
+    """A program for internet sockets that are closed for good, UDP's too: no tracepoint tells. Since Linux 5.9."""
+    return Program(RELEASE, function)  # type: ignore[arg-type]

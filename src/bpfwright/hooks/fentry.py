@@ -45,10 +45,13 @@ class _Hook(HookPoint):
     def result(self, program: Any) -> Any:
         return NOTHING
 
+    def used_facts(self, program: Any, meanings: list[Any]) -> list[int]:
+        """Which of the function's arguments each parameter is."""
+        return _arguments.places(meanings, program.parameter_names, program.facts, program.options["at"],
+                                 returns=program.options["exit"])
+
     def enter(self, builder: Any, program: Any, meanings: list[Any]) -> list[Any]:
-        words = _arguments.places(meanings, program.parameter_names, program.facts, program.options["at"],
-                                  returns=program.options["exit"])
-        return _arguments.enter(builder, meanings, words)
+        return _arguments.enter(builder, meanings, self.used_facts(program, meanings))
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         return machine.raw_tracepoint(loaded, "")

@@ -13,11 +13,12 @@ __all__ = ["Context", "Function", "exit", "program"]
 
 
 class Function(Target):
-    """A kernel function by its name in /proc/kallsyms; `offset` in bytes."""
+    """A kernel function by its name in /proc/kallsyms; `offset` in bytes; `cookie` as of uprobe.Symbol."""
 
-    def __init__(self, name: str, *, offset: int = 0) -> None:
+    def __init__(self, name: str, *, offset: int = 0, cookie: int = 0) -> None:
         self.name = name
         self.offset = offset
+        self.cookie = cookie
 
 
 class Context(_Context):
@@ -45,7 +46,8 @@ class _Hook(HookPoint):
         return enter_registers(builder, meanings, program.options["exit"])
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
-        return machine.kprobe(loaded, target.name, offset=target.offset, ret=program.options["exit"])
+        return machine.kprobe(loaded, target.name, offset=target.offset, ret=program.options["exit"],
+                              cookie=target.cookie)
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
         _feeding.takes_anything(loaded, "kprobes", "Call the function that it watches")

@@ -60,9 +60,12 @@ class _Hook(HookPoint):
     def result(self, program: Any) -> Any:
         return Integer(-1, 0, Action)
 
+    def used_facts(self, program: Any, meanings: list[Any]) -> list[int]:
+        """Which of the hook's arguments each parameter is."""
+        return _arguments.places(meanings, program.parameter_names, program.facts, program.options["at"])
+
     def enter(self, builder: Any, program: Any, meanings: list[Any]) -> list[Any]:
-        words = _arguments.places(meanings, program.parameter_names, program.facts, program.options["at"])
-        return _arguments.enter(builder, meanings, words)
+        return _arguments.enter(builder, meanings, self.used_facts(program, meanings))
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         return machine.raw_tracepoint(loaded, "")

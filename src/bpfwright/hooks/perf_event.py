@@ -9,7 +9,7 @@ from bpfwright.spec.meaning import NOTHING, U64, ContextOf
 from bpfwright.spec.program import Context as _Context
 from bpfwright.spec.program import HookPoint, Program, Result, Target
 
-__all__ = ["Context", "Sampling", "program"]
+__all__ = ["Context", "Counting", "Sampling", "program"]
 
 _SIZE = 352  # struct bpf_perf_event_data: registers, period, address
 
@@ -22,6 +22,30 @@ class Sampling(Target):
             raise UsageError(f"{hz} samples a second", cure="Ask for 1 to 100000; 99 is usual.")
         self.hz = hz
         self.pid = pid
+
+
+class Counting(Target):
+    """A sample each `period` events of the processor (`cache-misses`, `cycles` ...) or the kernel (`page-faults`,
+    `context-switches` ...); `pid`: of one process."""
+
+    def __init__(self, event: str, *, period: int, pid: int | None = None) -> None:
+        if event not in COUNTERS:
+            raise UsageError(f"{event!r} is no counter", cure=f"There are: {', '.join(COUNTERS)}.")
+        if period < 1:
+            raise UsageError(f"a sample each {period} events", cure="Ask for 1 or more.")
+        self.event = event
+        self.period = period
+        self.pid = pid
+
+
+_HARDWARE, _SOFTWARE = 0, 1  # PERF_TYPE_*
+COUNTERS = {
+    "cycles": (_HARDWARE, 0), "instructions": (_HARDWARE, 1), "cache-references": (_HARDWARE, 2),
+    "cache-misses": (_HARDWARE, 3), "branches": (_HARDWARE, 4), "branch-misses": (_HARDWARE, 5),
+    "bus-cycles": (_HARDWARE, 6), "page-faults": (_SOFTWARE, 2), "context-switches": (_SOFTWARE, 3),
+    "cpu-migrations": (_SOFTWARE, 4), "minor-faults": (_SOFTWARE, 5), "major-faults": (_SOFTWARE, 6),
+}
+"""Counters by name: their type and number for perf_event_open. Those of the kernel itself are on every machine."""
 
 
 def _lower_pointer(b: Any, site: Any) -> Value:
@@ -57,6 +81,10 @@ class _Hook(HookPoint):
         return NOTHING
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
+        if isinstance(target, Counting):
+            kind, number = COUNTERS[target.event]
+            return machine.count(loaded, kind, number, target.period, name=target.event,
+                                 pid=-1 if target.pid is None else target.pid)
         return machine.sample(loaded, hz=target.hz, pid=-1 if target.pid is None else target.pid)
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
@@ -72,6 +100,6 @@ class _Hook(HookPoint):
 HOOK = _Hook()
 
 
-def program(function: Callable[[Context], None], /) -> Program[Sampling, Context, None]:
+def program(function: Callable[[Context], None], /) -> Program[Sampling | Counting, Context, None]:
     """A program that samples: attach it with `sample.on(perf_event.Sampling(hz=99))`."""
     return Program(HOOK, function)  # type: ignore[arg-type]

@@ -54,15 +54,23 @@ def parse_format(text: str) -> dict[str, Place]:
 
 
 class Event(Target):
-    """A tracepoint by `category:name`."""
+    """A tracepoint by `category:name`; `cookie` is a number that the program reads with `helpers.cookie(ctx)`.
 
-    def __init__(self, name: str) -> None:
+    A program of the common Context attaches to any: `seen.on(Event("sched:sched_switch", cookie=3))`.
+    """
+
+    def __init__(self, name: str, *, cookie: int = 0) -> None:
         if name.count(":") != 1:
             raise UsageError(f"{name!r} names no tracepoint", cure='Write "sched:sched_switch".')
         self.name = name
+        self.cookie = cookie
 
     def __repr__(self) -> str:
         return f"Event({self.name!r})"
+
+
+class _Declared(Event):
+    """What a decorator names: an event, or the first of several names and wildcards."""
 
 
 def _check_syscall(site: Any) -> Meaning:
@@ -356,6 +364,8 @@ class _Hook(HookPoint):
                 b.leave_program()
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
+        if not isinstance(target, _Declared):
+            return _attach_to(machine, loaded, program, target)
         facts = program.facts
         if facts["raw"]:
             return machine.raw_tracepoint(loaded, facts["raw"])
@@ -363,7 +373,7 @@ class _Hook(HookPoint):
         try:
             for event in facts["events"]:
                 category, _, name = event.partition(":")
-                links.append(machine.tracepoint(loaded, category, name))
+                links.append(machine.tracepoint(loaded, category, name, 0))
         except BaseException:
             for link in links:
                 link.close()
@@ -382,6 +392,20 @@ class _Hook(HookPoint):
         record = given.to_bytes(program.facts["places"]) if isinstance(given, Fields) else _feeding.raw(
             given, "a record of this event", "Give its class filled in, a dict of its fields, or bytes.")
         return Result(loaded.test_run(context=record, repeat=repeat), None, [])
+
+
+def _attach_to(machine: Any, loaded: Any, program: Any, target: Event) -> Any:
+    """To an event that the decorator does not name, which what was compiled must fit."""
+    cls, names = program.options.get("fields"), program.options.get("events", ())
+    if cls is not None and cls.__event__ != target.name:
+        raise UsageError(f"{program.name} reads the fields of {cls.__event__}, not of {target.name}",
+                         cure="Take tracepoint.Context for a program of any event.")
+    many = len(names) != 1 or any(ch in names[0] for ch in "*?[")
+    if cls is None and (many or program.mentions("event_name")):
+        raise UsageError(f"{program.name} is made for {', '.join(names)}, not for {target.name}",
+                         cure="Attach it without a target, or name one event in its decorator and no event_name in it.")
+    category, _, name = target.name.partition(":")
+    return machine.tracepoint(loaded, category, name, target.cookie)
 
 
 class _Links:
@@ -450,7 +474,7 @@ def _check_types(cls: type[Fields], places: dict[str, Place]) -> None:
 
 
 def _wildcards(machine: Any, patterns: tuple[str, ...]) -> dict[str, Any]:
-    from bpfwright._abi.syscalls import NUMBERS
+    from bpfwright._abi.syscall_events import numbers_of_events
     whole = {"syscalls:sys_enter_*": "sys_enter", "syscalls:sys_exit_*": "sys_exit"}
     if len(patterns) == 1 and patterns[0] in whole:
         return {"raw": whole[patterns[0]], "events": list(patterns), "places": {}, "numbers": []}
@@ -466,7 +490,7 @@ def _wildcards(machine: Any, patterns: tuple[str, ...]) -> dict[str, Any]:
         events += [event for event in found if event not in events]
     for prefix, raw in (("syscalls:sys_enter_", "sys_enter"), ("syscalls:sys_exit_", "sys_exit")):
         if len(events) > _MOST_SINGLE and all(event.startswith(prefix) for event in events):
-            table = NUMBERS.get(_machine(), {})
+            table = numbers_of_events(_machine())
             numbers = [table[event.removeprefix(prefix)] for event in events if event.removeprefix(prefix) in table]
             return {"raw": raw, "events": events, "places": {}, "numbers": numbers}
     return {"raw": "", "events": events, "places": {}, "numbers": []}
@@ -500,7 +524,7 @@ def program(*events: Any, compat: bool = False) -> Any:
                              cure="Write a bare @tracepoint.program, or take tracepoint.Context.")
         for event in events:
             Event(event)
-        return BoundProgram(HOOK, function, Event(events[0]), events=events, compat=compat)
+        return BoundProgram(HOOK, function, _Declared(events[0]), events=events, compat=compat)
 
     return take
 
@@ -522,5 +546,5 @@ def _bare(function: Any) -> Any:
     if not issubclass(cls, Fields) or not cls.__event__:
         raise UsageError(f"{function.__name__} takes any event, and its decorator names none",
                          cure='Write @tracepoint.program("sched:*"), or take an event class.')
-    return BoundProgram(HOOK, function, Event(cls.__event__), fields=cls)
+    return BoundProgram(HOOK, function, _Declared(cls.__event__), fields=cls)
 

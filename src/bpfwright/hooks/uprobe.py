@@ -13,18 +13,34 @@ from bpfwright.spec.meaning import NOTHING
 from bpfwright.spec.program import BoundProgram, HookPoint, Result, Target
 from bpfwright.spec.program import Context as _Context
 
-__all__ = ["Context", "Symbol", "exit", "find_library", "program"]
+__all__ = ["Context", "Instruction", "Symbol", "exit", "find_library", "program"]
 
 _FOLDERS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
 
 
 class Symbol(Target):
-    """A function `name` of `library`: a path, a library's file name, or a program on PATH. `pid`: one process only."""
+    """A function `name` of `library`: a path, a library's file name, or a program on PATH. `pid`: one process only.
 
-    def __init__(self, library: str, name: str, *, pid: int | None = None) -> None:
+    `cookie` is a number that the program reads with `helpers.cookie(ctx)`.
+    """
+
+    def __init__(self, library: str, name: str, *, pid: int | None = None, cookie: int = 0) -> None:
         self.library = library
         self.name = name
         self.pid = pid
+        self.cookie = cookie
+
+
+class Instruction(Symbol):
+    """The instruction at byte `offset` of a file. `semaphore`: where in the file the counter is that the kernel raises
+    while somebody listens, as static tracepoints have it; 0 for none.
+    """
+
+    def __init__(self, library: str, offset: int, *, pid: int | None = None, cookie: int = 0, semaphore: int = 0,
+                 ) -> None:
+        super().__init__(library, f"+{offset:#x}", pid=pid, cookie=cookie)
+        self.offset = offset
+        self.semaphore = semaphore
 
 
 class Context(_Context):
@@ -71,10 +87,14 @@ class _Hook(HookPoint):
 
     def attach(self, machine: Any, loaded: Any, program: Any, target: Any) -> Any:
         path = find_library(target.library)
-        with open(path, "rb") as file:
-            offset = symbol_offset(file.read(), target.name)
-        return machine.uprobe(loaded, path, offset, ret=program.options["exit"],
-                              pid=-1 if target.pid is None else target.pid)
+        semaphore = 0
+        if isinstance(target, Instruction):
+            offset, semaphore = target.offset, target.semaphore
+        else:
+            with open(path, "rb") as file:
+                offset = symbol_offset(file.read(), target.name)
+        return machine.uprobe(loaded, path, offset, ret=program.options["exit"], semaphore=semaphore,
+                              pid=-1 if target.pid is None else target.pid, cookie=target.cookie)
 
     def test(self, loaded: Any, program: Any, given: Any, repeat: int) -> Result[Any]:
         _feeding.takes_anything(loaded, "uprobes", "Call the function that it watches")

@@ -5,10 +5,10 @@ from enum import IntEnum
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, ClassVar, Protocol, TypeVar, overload
 from bpfwright.errors import UsageError
-from bpfwright.hooks import _packet
+from bpfwright.hooks import _packet, _skb
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.header import Header
-from bpfwright.spec.meaning import BOOLEAN, U32, ContextOf, Integer, Meaning
+from bpfwright.spec.meaning import BOOLEAN, U32, ContextOf, Integer, Meaning, Reference
 from bpfwright.spec.packet import Packet
 from bpfwright.spec.program import Context as _Context
 from bpfwright.spec.program import HookPoint, Program, Result, Target
@@ -20,8 +20,11 @@ __all__ = ["ABORTED", "DROP", "PASS", "TX", "Action", "Context", "Interface", "X
 
 H = TypeVar("H", bound=Header)
 H2 = TypeVar("H2", bound=Header)
+V = TypeVar("V")
 _DATA, _DATA_END, _DATA_META, _IFINDEX, _QUEUE = 0, 4, 8, 12, 16  # struct xdp_md
-_ADJUST_HEAD, _ADJUST_TAIL, _REDIRECT_MAP = 44, 65, 51
+_MOST_METADATA = 32  # bytes, which every driver that has metadata takes
+_ADJUST_META = 54  # bpf_xdp_adjust_meta
+_ADJUST_HEAD, _ADJUST_TAIL, _REDIRECT_MAP, _LOAD_BYTES, _STORE_BYTES = 44, 65, 51, 189, 190
 
 
 class Action(IntEnum):
@@ -95,12 +98,57 @@ def _adjust(helper: int) -> Operation:
     return Operation(_check_adjust, lower, moves_packet=True)
 
 
+def _lower_read(b: Any, site: Any) -> Value:
+    ctype = site.notes["type"]
+    place = b.memory(ctype.size, "packet bytes")
+    offset = b.truncate(b.numeric(site.value("offset"))[0], "i32")
+    failed = b.helper(_LOAD_BYTES, b.context(), b.extend(offset, "i32"), place, b.number(ctype.size, "i32"))
+    found: Value = b.present_memory(b.op("eq", "i1", failed, b.number(0)), ctype, place)
+    return found
+
+
+def _lower_write(b: Any, site: Any) -> Value:
+    most = site.meaning("value").ctype.size
+    offset = b.truncate(b.numeric(site.value("offset"))[0], "i32")
+    source, size = site.value("value").only, b.number(most)
+    if site.given("size"):
+        size = _skb.within(b, b.numeric(site.value("size"))[0], most)
+    failed = b.helper(_STORE_BYTES, b.context(), b.extend(offset, "i32"), source, size)
+    return Value(BOOLEAN, b.op("eq", "i1", failed, b.number(0)))
+
+
+def _check_put(site: Any) -> Meaning:
+    site.bind("value")
+    meaning = site.meaning("value")
+    if not isinstance(meaning, Reference) or meaning.space not in _skb.READABLE:
+        site.refuse("metadata is a Struct in this program's memory", "Write ctx.put_metadata(Note(1, 2)).")
+    if meaning.ctype.size % 4 or meaning.ctype.size > _MOST_METADATA:
+        site.refuse(f"metadata has words of 4 bytes, {_MOST_METADATA} bytes at most")
+    return BOOLEAN
+
+
+def _lower_put(b: Any, site: Any) -> Value:
+    size, source = site.meaning("value").ctype.size, site.value("value").only
+    done = b.op("eq", "i1", b.helper(_ADJUST_META, b.context(), b.number(-size, "i32")), b.number(0))
+    with b.when(done):
+        start = b.op("toptr", "ptr", _word(b, b.context(), _DATA_META))
+        data = b.op("toptr", "ptr", _word(b, b.context(), _DATA))
+        with b.when(b.op("ule", "i1", b.pointer(start, size), data)):
+            b.copy(start, source, size, 4)
+    return Value(BOOLEAN, done)
+
+
 class Context(_Context):
     """A packet at the driver."""
 
+    kernel_name: ClassVar[str] = "xdp_md"
     __operations__: ClassVar[dict[str, Operation]] = {
         "length": Property(_check_length, _lower_length), "ifindex": _field(_IFINDEX), "rx_queue": _field(_QUEUE),
-        "find": _packet.find(_bounds), "adjust_head": _adjust(_ADJUST_HEAD), "adjust_tail": _adjust(_ADJUST_TAIL),
+        "find": _packet.find(_bounds), "offset_of": _packet.offset_of(_bounds),
+        "adjust_head": _adjust(_ADJUST_HEAD), "adjust_tail": _adjust(_ADJUST_TAIL),
+        "read": Operation(_skb.check_read, _lower_read), "fetch": Operation(_skb.check_fetch, _skb.fetch(_LOAD_BYTES)),
+        "write": Operation(_skb.check_write, _lower_write),
+        "put_metadata": Operation(_check_put, _lower_put, moves_packet=True),
     }
 
     if TYPE_CHECKING:
@@ -119,10 +167,25 @@ class Context(_Context):
         def find(self, header: type[H], other: type[H2], /) -> H | H2 | None: ...
         def find(self, header: Any, other: Any = None, /) -> Any:
             """The first header of a class, bounds checked; None when the packet has none."""
+        def offset_of(self, header: Header, /) -> int:
+            """Bytes from the packet's start to a header that find() gave."""
         def adjust_head(self, delta: int) -> bool:
             """Move the packet's start by `delta` bytes. Headers found before are gone. Since Linux 4.10."""
         def adjust_tail(self, delta: int) -> bool:
             """Move the packet's end by `delta` bytes. Headers found before are gone. Since Linux 4.18."""
+        def read(self, offset: int, kind: type[V]) -> V | None:
+            """A copy of bytes at an offset from the packet's start, as a header, Struct or scalar. Since Linux 5.18."""
+        def fetch(self, offset: int, place: object, *, size: int | None = None) -> bool:
+            """Copy bytes of the packet, as many as `place` has or the first `size`, into a Struct or array of a map or
+            ring; False where the packet ends before. Since Linux 5.18."""
+        def write(self, offset: int, value: object, *, size: int | None = None) -> bool:
+            """Write a header, Struct or array, or its first `size` bytes, into the packet; False where it does not fit.
+
+            Since Linux 5.18.
+            """
+        def put_metadata(self, value: object) -> bool:
+            """Put a Struct in front of the packet, for programs at tc ingress of the same interface: `ctx.metadata()`.
+            False where the driver has no room for it. Headers found before are gone. Since Linux 4.15."""
 
 
 class _Redirectable(Protocol):

@@ -13,7 +13,9 @@ from bpfwright.types.ctype import (AddressType, ArrayType, AtomicType, BitsType,
 
 __all__ = ["Builder", "is_pointer", "part_names", "part_types", "storage_of"]
 
-STACK_BUDGET = 360  # bytes of slots kept on the 512-byte stack; what is larger goes into a per-CPU scratch entry
+STACK_BUDGETS = (360, 240, 96)
+"""Bytes of records kept on the 512-byte stack, what is more goes into a per-CPU scratch entry: the first with which
+what LLVM adds for values that find no register fits too."""
 
 
 def is_pointer(meaning: Meaning) -> bool:
@@ -205,7 +207,7 @@ class Builder:
     def memory(self, size: int, name: str = "") -> int:
         """Room for a record or text: on the stack while it lasts, else in this program's per-CPU scratch entry."""
         room = -(-size // 8) * 8
-        if self.stack_used + room <= STACK_BUDGET:
+        if self.stack_used + room <= self.sink.stack_budget:
             self.stack_used += room
             return self.slot(room, 8, name)
         return self.spill(room)

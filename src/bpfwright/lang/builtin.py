@@ -11,7 +11,7 @@ from bpfwright.lang.numbers import fit
 from bpfwright.spec.dialect import Operation, Property, Value
 from bpfwright.spec.meaning import (BOOLEAN, Boolean, Constant, Integer, Meaning, Optional, Reference, TupleOf,
                                     UserAddress, describe, meaning_of)
-from bpfwright.types.ctype import ArrayType, AtomicType, CharArray, Int
+from bpfwright.types.ctype import AddressType, ArrayType, AtomicType, CharArray, Int
 
 __all__ = ["CURES", "FUNCTIONS", "conversion", "enumeration", "iteration", "method", "opaque"]
 
@@ -122,7 +122,7 @@ def _lower_len(b: Any, site: Any) -> Value:
 def _check_int(site: Any) -> Meaning:
     site.bind("value")
     meaning = site.meaning("value")
-    if isinstance(meaning, Reference) and hasattr(meaning.ctype, "cls") and meaning.ctype.size in (4, 8):
+    if isinstance(meaning, Reference) and hasattr(meaning.ctype, "cls") and meaning.ctype.size in (4, 6, 8):
         return Integer(0, (1 << meaning.ctype.size * 8) - 1)
     site.integer("value")
     return as_integer(meaning)
@@ -132,9 +132,17 @@ def _lower_int(b: Any, site: Any) -> Value:
     value = site.value("value")
     if isinstance(value.meaning, Reference):
         size = value.meaning.ctype.size
-        raw = b.op("bswap", f"i{size * 8}", b.load(f"i{size * 8}", value.only))
-        return Value(site.node.meaning, b.extend(raw, f"i{size * 8}"))
+        if size == 6:
+            upper, lower = _big(b, value.only, 0, 4), _big(b, value.only, 4, 2)
+            return Value(site.node.meaning, b.op("or", "i64", b.op("shl", "i64", upper, b.number(16)), lower))
+        return Value(site.node.meaning, _big(b, value.only, 0, size))
     return Value(site.node.meaning, b.numeric(value)[0])
+
+
+def _big(b: Any, pointer: int, offset: int, size: int) -> int:
+    """Bytes in network order as a number."""
+    number: int = b.extend(b.op("bswap", f"i{size * 8}", b.load(f"i{size * 8}", pointer, offset)), f"i{size * 8}")
+    return number
 
 
 def _check_bool(site: Any) -> Meaning:
@@ -391,6 +399,17 @@ _USER_VALUE = {"read": Operation(_check_read_value, _lower_read_value),
                "__getitem__": Operation(_check_user_index, _lower_user_index, calls=False)}
 
 
+def _half(offset: int) -> Property:
+    """Eight of an address's sixteen bytes as a number, in host order."""
+    def lower(b: Any, site: Any) -> Value:
+        return Value(site.node.meaning, _big(b, site.receiver_value().only, offset, 8))
+
+    return Property(lambda site: Integer(0, (1 << 64) - 1), lower)
+
+
+_LONG_ADDRESS = {"high": _half(0), "low": _half(8)}
+
+
 def method(meaning: Meaning, name: str) -> Operation | None:
     """A method or property of a value."""
     match meaning:
@@ -400,6 +419,8 @@ def method(meaning: Meaning, name: str) -> Operation | None:
             return _TEXT.get(name)
         case Reference(ctype=AtomicType()):
             return _ATOMIC.get(name)
+        case Reference(ctype=AddressType() as ctype) if ctype.size == 16:
+            return _LONG_ADDRESS.get(name)
         case UserAddress(ctype=None):
             return _USER_TEXT.get(name)
         case UserAddress():

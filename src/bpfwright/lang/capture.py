@@ -10,7 +10,7 @@ from types import CodeType, FunctionType, ModuleType
 from bpfwright import _cache
 from bpfwright._typing import Any
 from bpfwright.lang.scope import Scope
-from bpfwright.lang.source import source_of
+from bpfwright.lang.source import portable, source_of
 from bpfwright.spec.map import MapDeclaration
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
@@ -21,9 +21,13 @@ __all__ = ["Captures"]
 
 
 class Captures:
-    """`objects` are maps and shared structs in the order met, `names` what the user calls them (by id)."""
+    """`objects` are maps and shared structs in the order met, `names` what the user calls them (by id).
 
-    def __init__(self, functions: list[FunctionType]) -> None:
+    With `anywhere`, files of this package have the same names in every installation of it, and so has the digest.
+    """
+
+    def __init__(self, functions: list[FunctionType], *, anywhere: bool = False) -> None:
+        self.anywhere = anywhere
         self.objects: list[Any] = []
         self.names: dict[int, str] = {}
         self.configs: dict[type[Config], Config] = {}
@@ -49,7 +53,8 @@ class Captures:
             return
         self._seen.add(id(function))
         source = source_of(function)
-        self._note("function", function.__qualname__, source.file, source.first, source.text)
+        self._note("function", function.__qualname__, portable(source.file) if self.anywhere else source.file,
+                   source.first, source.text)
         scope = Scope(function)
         for name, annotation in function.__annotations__.items():
             self._annotation(name, annotation, scope)
@@ -98,7 +103,8 @@ class Captures:
         if value.__module__.startswith("bpfwright.") and hasattr(value, "__operation__"):
             self._note("helper", name, value.__qualname__)
         else:
-            self._note("uses", name, getattr(value, "__subprogram__", False), getattr(value, "__kfunc__", False))
+            self._note("uses", name, getattr(value, "__subprogram__", False),
+                       getattr(value, "__kfunc__", False), getattr(value, "__judged_alone__", False))
             self._function(value)
 
     def _module(self, name: str, value: ModuleType, names: frozenset[str]) -> None:

@@ -261,7 +261,7 @@ class Checker(Infer):
         self.test(node.test)
         before = self.flow
         assert before is not None
-        constant = self.known_truth(node.test)
+        constant = node.truth = self.known_truth(node.test)
         self.flow = None if constant is False else f.narrow(node.test, before, True)
         self.block(node.then)
         after = self.flow

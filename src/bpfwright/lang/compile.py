@@ -15,11 +15,12 @@ from bpfwright.spec.program import Program
 from bpfwright.types import is_shared
 from bpfwright.types.config import Config
 
-__all__ = ["Compiled", "compiler_version", "compile_programs", "llvm_text"]
+__all__ = ["Compiled", "ROOMS", "compile_anywhere", "compile_programs", "compiler_version", "key_anywhere", "llvm_text"]
 
-FORMAT = 3  # of what is cached
+FORMAT = 4  # of what is cached
+CONFIG_SECTION = ".rodata.config"
 _MARSHAL = 4  # its format that every Python since 3.4 reads
-_ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "maps/stores", "helpers", "headers", "spec", "types",
+ROOMS = ("", "lang", "lang/passes", "hooks", "maps", "maps/stores", "helpers", "headers", "spec", "types",
           "objfile", "formats/elf", "formats/btf")
 
 
@@ -53,23 +54,47 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
     """
     captures = Captures([program.function for program in programs])
     captures.configs.update(config or {})
+    if not cached:
+        return _thaw(_compile(programs, target, captures, reader, variables), captures)
     cache = _cache.default()
-    key = ""
-    if cached:
-        hooks = "\n".join(f"{p.name} {p.hook.section(p)} {p.facts} "
-                          f"{sorted((k, repr(v)) for k, v in p.options.items())}" for p in programs)
-        configs = "\n".join(sorted(repr(c) for c in captures.configs.values()))
-        key = captures.digest(str(FORMAT), hooks, configs, repr((target.cpu, sorted(target.features), target.opt)),
-                              compiler_version(), _llvm.version(), "read" if reader else "",
-                              "variables" if variables else "")
-        found = cache.get(key)
-        if found is not None:
-            return _thaw(found, captures)
-    unit, names = _lower(programs, target, captures)
-    elf = _assemble(unit.text(variables=variables), target, programs)
-    if len(unit.module.functions) > len(programs):
-        from bpfwright.lang import frames
-        frames.check(unit.module, elf, [(program, names[program.name]) for program in programs])
+    # What is read is filled in when it is taken out: only an object file by itself depends on the values.
+    configs = "" if reader else "\n".join(sorted(repr(c) for c in captures.configs.values()))
+    key = captures.digest(str(FORMAT), _hooks(programs, facts=True), configs,
+                          repr((target.cpu, sorted(target.features), target.opt)), compiler_version(), _llvm.version(),
+                          "read" if reader else "", "variables" if variables else "")
+    frozen = cache.get(key)
+    if frozen is None:
+        ahead = None
+        if reader and not variables:
+            from bpfwright.lang import ahead as compiled_ahead
+            ahead = compiled_ahead.find(programs, target)
+        frozen = ahead or _compile(programs, target, captures, reader, variables)
+        cache.put(key, frozen)
+    return _thaw(frozen, captures)
+
+
+def compile_anywhere(programs: list[Program[Any, Any, Any]], target: Target,
+                     reader: Callable[[bytes], ObjectSpec]) -> tuple[str, bytes]:
+    """What `lang.ahead` keeps: a key and an object that are the same in every installation of this version."""
+    captures = Captures([program.function for program in programs], anywhere=True)
+    return key_anywhere(programs, target, captures), _compile(programs, target, captures, reader, False)
+
+
+def key_anywhere(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures | None = None) -> str:
+    """The key of an object of this package, but for what this kernel has: the features and the programs' facts."""
+    captures = captures or Captures([program.function for program in programs], anywhere=True)
+    return captures.digest(str(FORMAT), _hooks(programs, facts=False), repr((target.cpu, target.opt)))
+
+
+def _hooks(programs: list[Program[Any, Any, Any]], *, facts: bool) -> str:
+    return "\n".join(f"{p.name} {p.hook.section(p)} {p.facts if facts else ''} "
+                     f"{sorted((k, repr(v)) for k, v in p.options.items())}" for p in programs)
+
+
+def _compile(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures,
+             reader: Callable[[bytes], ObjectSpec] | None, variables: bool) -> bytes:
+    """What _thaw() takes."""
+    unit, names, elf = _fitted(programs, target, captures, variables)
     facts = {
         "programs": names,
         "maps": {name: captures.objects.index(declared) for name, declared in unit.maps.items()},
@@ -77,11 +102,31 @@ def compile_programs(programs: list[Program[Any, Any, Any]], target: Target,
                    if is_shared(o) and id(o) in unit.shared.known],
         "lost": unit.lost,
         "logs": unit.logs,
+        "config": [[list(captures.configs).index(cls), member, offset]
+                   for (cls, member), offset in unit.config.known.items()],
     }
-    frozen = marshal.dumps((facts, elf, freeze(reader(elf)) if reader else None), _MARSHAL)
-    if cached:
-        cache.put(key, frozen)
-    return _thaw(frozen, captures)
+    return marshal.dumps((facts, elf, freeze(reader(elf)) if reader else None), _MARSHAL)
+
+
+def _fitted(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures, variables: bool,
+            ) -> tuple[Any, dict[str, str], bytes]:
+    """The object with as many records on the stack as fit there."""
+    from bpfwright.lang.build import STACK_BUDGETS
+    from bpfwright.lang.frames import ChainExceeded, check
+    first: CompileError | None = None
+    for budget in STACK_BUDGETS:
+        unit, names = _lower(programs, target, captures, budget)
+        try:
+            elf = _assemble(unit.text(variables=variables), target)
+            if len(unit.module.functions) > len(programs):
+                check(unit.module, elf, [(program, names[program.name]) for program in programs])
+            return unit, names, elf
+        except (StackExceeded, ChainExceeded) as error:
+            first = first or error
+            if not unit.scratch_allowed:
+                break
+    assert first is not None
+    raise first
 
 
 def llvm_text(programs: list[Program[Any, Any, Any]], target: Target) -> str:
@@ -96,7 +141,7 @@ def compiler_version() -> str:
     from bpfwright._version import __version__
     home = os.path.dirname(os.path.dirname(__file__))
     newest = 0
-    for room in _ROOMS:
+    for room in ROOMS:
         with os.scandir(os.path.join(home, room)) as entries:
             newest = max(newest, *(e.stat().st_mtime_ns for e in entries if e.name.endswith(".py")))
     return f"{__version__} {newest}"
@@ -105,16 +150,42 @@ def compiler_version() -> str:
 def _thaw(frozen: bytes, captures: Captures) -> Compiled:
     facts, elf, parts = marshal.loads(frozen)  # private to this user, and whole: see _cache
     objects = captures.objects
+    read = thaw(parts)
+    if read is not None:
+        read = _fill_in(read, facts["config"], list(captures.configs.values()))
     return Compiled(elf, facts["programs"], {name: objects[i] for name, i in facts["maps"].items()},
-                    [(objects[i], offset) for i, offset in facts["shared"]], facts["lost"], facts["logs"], thaw(parts))
+                    [(objects[i], offset) for i, offset in facts["shared"]], facts["lost"], facts["logs"], read)
 
 
-def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures) -> tuple[Any, dict[str, str]]:
-    from bpfwright.lang.check import Checker, Job
-    from bpfwright.lang.scope import MISSING, Scope
+def _fill_in(read: ObjectSpec, places: list[Any], configs: list[Config]) -> ObjectSpec:
+    """The object with these settings, which may be others than those that it was compiled with."""
+    if not places:
+        return read
+    maps = []
+    for spec in read.maps:
+        if spec.data_section == CONFIG_SECTION and spec.contents is not None:
+            contents = bytearray(spec.contents)
+            for index, member, offset in places:
+                value = type(configs[index]).types()[member].to_bytes(getattr(configs[index], member))
+                contents[offset:offset + len(value)] = value
+            spec = spec._replace(contents=bytes(contents))
+        maps.append(spec)
+    return read._replace(maps=tuple(maps))
+
+
+def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Captures, budget: int = 0,
+           ) -> tuple[Any, dict[str, str]]:
     from bpfwright.lang.shapes import shape_of
     from bpfwright.lang.unit import Unit
-    unit = Unit(target, captures.names, captures.configs, shape_of)
+    unit = Unit(target, captures.names, captures.configs, shape_of, anywhere=captures.anywhere)
+    unit.stack_budget = budget or unit.stack_budget
+    return unit, lower(programs, target, unit)
+
+
+def lower(programs: list[Program[Any, Any, Any]], target: Target, unit: Any) -> dict[str, str]:
+    """Check programs and lower them into a lang.unit.Unit; their names there."""
+    from bpfwright.lang.check import Checker, Job
+    from bpfwright.lang.scope import MISSING, Scope
     names: dict[str, str] = {}
     for program in programs:
         job = Job(target, program)
@@ -147,7 +218,7 @@ def _lower(programs: list[Program[Any, Any, Any]], target: Target, captures: Cap
         except UsageError as error:
             checker.refuse(_head(checker), error.what, error.cure)
         names[program.name] = name
-    return unit, names
+    return names
 
 
 class _Head:
@@ -168,7 +239,11 @@ def _head(checker: Any) -> _Head:
     return _Head(source.first, 0, 1)
 
 
-def _assemble(text: str, target: Target, programs: list[Program[Any, Any, Any]]) -> bytes:
+class StackExceeded(CompileError):
+    """LLVM found that a function needs more than the stack has."""
+
+
+def _assemble(text: str, target: Target) -> bytes:
     try:
         return _llvm.compile_bpf(text, cpu=target.cpu, opt=target.opt)
     except CompilerCrash as crash:
@@ -179,8 +254,8 @@ def _assemble(text: str, target: Target, programs: list[Program[Any, Any, Any]])
             file, line, column = place[1], int(place[2]), max(0, int(place[3]) - 1)
             import linecache
             source = linecache.getline(file, line).rstrip("\n")
-            raise CompileError("this program needs more than 512 bytes of stack", file=file, line=line, column=column,
-                               end_column=len(source), source=source,
-                               cure="Use shorter texts, or build records in the ring: `with ring.reserve() as e:`.",
-                               ) from crash
+            raise StackExceeded("this program needs more than 512 bytes of stack", file=file, line=line, column=column,
+                                end_column=len(source), source=source,
+                                cure="Use shorter texts, or build records in the ring: `with ring.reserve() as e:`.",
+                                ) from crash
         raise

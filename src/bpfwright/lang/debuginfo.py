@@ -99,6 +99,10 @@ class Metadata:
         return (f"distinct !DICompositeType(tag: DW_TAG_{tag}_type, {title}size: {size * 8}, "
                 f"elements: !{self.list_of(members)})")
 
+    def named(self, name: str) -> int:
+        """A struct of which nothing but the name is told."""
+        return self.add_node(self.record("structure", name, 0, []))
+
     def type(self, ctype: CType) -> int:
         """The node of a C type."""
         known = self.known.get(ctype)

@@ -54,7 +54,8 @@ class Emitter:
     def __init__(self, module: ir.Module, maps: dict[str, MapShape], data: list[GlobalData],
                  kernel_types: dict[str, tuple[type[Any], str]],
                  kfuncs: dict[str, tuple[CType | None, list[CType]]], *, native: bool = False,
-                 variables: bool = False) -> None:
+                 variables: bool = False, license: str = "GPL") -> None:
+        self.license = license
         self.native = native
         self.variables = variables
         self.module = module
@@ -78,7 +79,8 @@ class Emitter:
         parts = [] if self.native else [_HEADER]
         parts += [self.map_global(name, shape) for name, shape in self.maps.items()]
         parts += [self.data_global(data) for data in self.data]
-        parts.append('@LICENSE = dso_local global [4 x i8] c"GPL\\00", section "license", align 1')
+        parts.append(f'@LICENSE = dso_local global [{len(self.license) + 1} x i8] c"{self.license}\\00", '
+                     'section "license", align 1')
         self.used.append("LICENSE")
         functions = [FunctionText(self, function).text() for function in self.module.functions.values()]
         parts.append(f"@llvm.compiler.used = appending global [{len(self.used)} x ptr] ["
@@ -197,8 +199,9 @@ class FunctionText:
         function, debug = self.function, self.emitter.debug
         number = debug.integer("long long", 8, "DW_ATE_signed") if function.result == "i64" else debug.number()
         types: list[int | None] = [number]
-        for _, type in function.params:
-            types.append(debug.pointer(None) if type == "ptr" else
+        for at, (_, type) in enumerate(function.params):
+            told = debug.named(function.context) if function.context and at == 0 else None
+            types.append(debug.pointer(told) if type == "ptr" else
                          debug.integer("unsigned int", 4, "DW_ATE_unsigned") if type == "i32" else
                          debug.integer("unsigned long long", 8, "DW_ATE_unsigned"))
         file = self.emitter.files[function.file]
@@ -210,7 +213,7 @@ class FunctionText:
         params = ", ".join(f"{type} %p{i}" for i, (_, type) in enumerate(function.params))
         linkage = "internal" if function.static else "dso_local"
         section = f" section {quote(function.section)}" if function.section else ""
-        attributes = "#1" if function.static else "#0"
+        attributes = "#0" if function.section else "#1"
         head = (f"define {linkage} {function.result} @{function.name}({params}) {attributes}{section} "
                 f"!dbg !{self.scope} {{")
         if not function.static:
@@ -225,6 +228,10 @@ class FunctionText:
                 for index, variable in enumerate(variables):
                     type = function.params[index][1]
                     self.lines.append(f"  #dbg_value({type} %p{index}, !{variable}, !{self.empty}, !{self.first})")
+                if not function.static and not function.section:
+                    # Used, or LLVM lets callers pass whatever a register holds, and the verifier looks at arguments.
+                    self.lines += [f'  call void asm sideeffect "", "r"({type} %p{index}), !dbg !{self.first}'
+                                   for index, (_, type) in enumerate(function.params)]
             for op in block.ops:
                 self.op(op)
         return "\n".join([head, *self.lines, "}"])
@@ -419,6 +426,13 @@ class FunctionText:
         self.line(op, f"call {op.type} @llvm.bpf.passthrough.{op.type}.{op.type}(i32 {self.emitter.anchor()}, "
                       f"{self.value(op.args[0])})")
 
+    def held(self, op: ir.Op) -> None:
+        """`opaque` ends before the back end, which makes `pointer + small` an `or`; this lasts to the end."""
+        if self.emitter.native:
+            self.names[op.id] = self.bare(op.args[0])
+            return
+        self.line(op, f'call {op.type} asm "", "=r,0"({self.value(op.args[0])})')
+
     def may_goto(self, op: ir.Op) -> None:
         way, left = self.fresh(), self.fresh()
         asked = f"asked{left[1:]}"
@@ -453,8 +467,9 @@ _EMITTERS: dict[str, Callable[[FunctionText, ir.Op], None]] = {
     "cmpxchg": FunctionText.cmpxchg, "helper": FunctionText.helper, "kfunc": FunctionText.kfunc,
     "call": FunctionText.call, "core": FunctionText.core, "anchor": FunctionText.anchor,
     "may_goto": FunctionText.may_goto,
-    "opaque": FunctionText.opaque, "bswap": FunctionText.intrinsic, "ctpop": FunctionText.intrinsic,
-    "ctlz": FunctionText.intrinsic, "goto": FunctionText.goto, "branch": FunctionText.branch,
+    "opaque": FunctionText.opaque, "held": FunctionText.held, "bswap": FunctionText.intrinsic,
+    "ctpop": FunctionText.intrinsic, "ctlz": FunctionText.intrinsic, "goto": FunctionText.goto,
+    "branch": FunctionText.branch,
     "return": FunctionText.give_back,
 }
 

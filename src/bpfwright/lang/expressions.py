@@ -25,6 +25,8 @@ class Expressions(Making):
 
     frame: Any
     known_keys: dict[Any, int]
+    free_slots: dict[tuple[int, int], list[int]]
+    lent_slots: list[tuple[tuple[int, int], int]]
     known_headers: dict[Any, tuple[int, int]]
     destination: tuple[CType, int] | None
     context_value: int
@@ -105,7 +107,7 @@ class Expressions(Making):
         """A pointer to the bytes of an argument, as a key or value of a map."""
         value_meaning = node.meaning
         if isinstance(value_meaning, Reference) and isinstance(ctype, RecordType) and value_meaning.ctype == ctype \
-                and not isinstance(node, t.Call) and value_meaning.space in ("stack", "map", "map lru"):
+                and not isinstance(node, t.Call) and value_meaning.space in ("stack", "map", "map lru", "percpu"):
             return self.expression(node).only
         large = ctype.size > 8
         if not large and ctype.size:
@@ -121,11 +123,18 @@ class Expressions(Making):
         steady = self.steady(node)
         known = self.known_keys.get((steady, ctype)) if steady else None
         if known is None:
-            known = self.slot(ctype.size, ctype.align, "argument")
+            known = self.lent_slot(ctype.size, ctype.align)
             self.into(node, ctype, known)
             if steady:
                 self.known_keys[steady, ctype] = known
         return known
+
+    def lent_slot(self, size: int, align: int) -> int:
+        """Memory until the block that is lowered now ends: what comes behind it may have the same."""
+        free = self.free_slots.setdefault((size, align), [])
+        slot: int = free.pop() if free else self.slot(size, align, "argument")
+        self.lent_slots.append(((size, align), slot))
+        return slot
 
     def steady(self, node: Any) -> Any:
         """A name for an expression that has one value all through the function: a local that is set once, or a field of

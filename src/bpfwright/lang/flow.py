@@ -4,6 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import Any
 from bpfwright.lang import tree as t
 from bpfwright.lang.numbers import widen
+from bpfwright.spec.map import MapDeclaration
 from bpfwright.spec.meaning import (MAX_I64, Boolean, Constant, Integer, Meaning, Nothing, OneOf, Optional, Reference,
                                     join)
 
@@ -161,5 +162,7 @@ def settled(a: Flow, b: Flow) -> bool:
 
 
 def truthy_kinds(meaning: Meaning) -> bool:
-    """Whether a meaning can stand in a test."""
-    return isinstance(meaning, (Integer, Boolean, Optional, Nothing, Reference, Constant))
+    """Whether a meaning can stand in a test. A map can't: what it holds is known only while it runs."""
+    if isinstance(meaning, Constant):
+        return not isinstance(meaning.value, MapDeclaration)
+    return isinstance(meaning, (Integer, Boolean, Optional, Nothing, Reference))

@@ -9,13 +9,17 @@ from bpfwright.errors import CompileError
 from bpfwright.formats.elf import Elf
 from bpfwright.lang import ir
 
-__all__ = ["check"]
+__all__ = ["ChainExceeded", "check"]
 
 STACK = 512  # MAX_BPF_STACK: of all functions that are on the stack at once
 _UNIT = 16   # what a frame is rounded up to; kernels that do not compile programs round to 32
 # Programs whose functions may have stacks of their own since Linux 6.13 (bpf_enable_priv_stack() of the verifier).
 _PRIVATE = frozenset((2, 5, 7, 17, 26, 27, 29))
 _SET_CALLBACK = 170  # bpf_timer_set_callback: the function runs later, on a stack of its own
+
+
+class ChainExceeded(CompileError):
+    """Functions that call one another need more stack together than there is."""
 
 
 def check(module: ir.Module, elf: bytes, programs: list[tuple[Any, str]]) -> None:
@@ -92,6 +96,6 @@ def _refusal(module: ir.Module, name: str, chain: list[str], need: int) -> Compi
     source = linecache.getline(file, function.line).rstrip("\n")
     column = len(source) - len(source.lstrip())
     names = f"{', '.join(chain[:-1])} and {chain[-1]}"
-    return CompileError(f"{names} need {need} bytes of stack together, and a program has {STACK}", file=file,
+    return ChainExceeded(f"{names} need {need} bytes of stack together, and a program has {STACK}", file=file,
                         line=function.line, column=column, end_column=len(source), source=source,
                         cure="Use shorter texts, or build records in the ring: `with ring.reserve() as e:`.")

@@ -1,4 +1,4 @@
-"""The typed intermediate representation: some forty operations in one table, printed as text and parsed back.
+"""The typed intermediate representation: some forty operations in one table (ir_text prints and parses it).
 
 A function is a list of blocks, a block a list of operations that ends with one of `goto branch return`. Values
 are numbered and assigned once; variables live in slots, which LLVM turns into registers. Types are `i1 i8 i16 i32 i64
@@ -6,14 +6,12 @@ ptr void`. Passes rewrite functions; `verify` checks the result after each.
 """
 from __future__ import annotations
 
-import json
-import re
+from collections import deque
 
 from bpfwright._typing import Any, Iterator, NamedTuple
 from bpfwright.errors import FormatError
 
-__all__ = ["OPERATIONS", "Block", "Function", "Module", "Op", "OpKind", "Span", "Variable", "parse",
-           "render", "verify"]
+__all__ = ["OPERATIONS", "Block", "Function", "Module", "Op", "OpKind", "Span", "Variable", "verify"]
 
 WIDTHS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
 
@@ -53,6 +51,7 @@ OPERATIONS: dict[str, OpKind] = {
     "helper": OpKind("n*", "call"), "kfunc": OpKind("s*", "call"), "call": OpKind("s*", "call"),
     "function": OpKind("s", "pure"), "global": OpKind("s", "pure"),
     "core": OpKind("sns", "pure"), "anchor": OpKind("v", "pure", "ptr"), "opaque": OpKind("v", "call", "same"),
+    "held": OpKind("v", "call", "same"),
     "may_goto": OpKind("", "call"),
     "goto": OpKind("b", "end"), "branch": OpKind("vbb", "end"), "return": OpKind("*", "end"),
 }
@@ -127,10 +126,11 @@ class Variable(NamedTuple):
 
 class Function:
     """A function: `params` are (name, type); the first values are the parameters. `section` names a program's ELF
-    section and is empty for a subprogram. `variables` says which slots hold a part of a variable of the source."""
+    section and is empty for a subprogram. `variables` says which slots hold a part of a variable of the source.
+    `context` is the kernel's struct that the first parameter points to, where that is to be told."""
 
-    __slots__ = ("blocks", "file", "line", "name", "next_id", "params", "result", "section", "static", "types",
-                 "variables")
+    __slots__ = ("blocks", "context", "file", "line", "name", "next_id", "params", "result", "section", "static",
+                 "types", "variables")
 
     def __init__(self, name: str, params: list[tuple[str, str]], result: str, *, section: str = "",
                  static: bool = False, line: int = 0, file: int = 0) -> None:
@@ -145,6 +145,7 @@ class Function:
         self.types: list[str] = [type for _, type in params]
         self.next_id = len(params)
         self.variables: dict[int, Variable] = {}
+        self.context = ""
 
     def block(self) -> Block:
         """A new, empty block."""
@@ -214,113 +215,30 @@ def _verify_op(function: Function, block: Block, op: Op, types: list[str]) -> No
 
 
 def _verify_order(function: Function) -> None:
-    entry = frozenset(range(len(function.params)))
-    defined: dict[int, frozenset[int]] = {0: entry}
-    work = [0]
-    while work:
-        number = work.pop()
-        known = set(defined[number])
-        for op in function.blocks[number].ops:
+    """Values as bits of numbers: what a block is sure to find only shrinks while the ways to it are followed."""
+    needs, makes, targets = [], [], []
+    for block in function.blocks:
+        used = made = 0
+        for op in block.ops:
             for value in op.values():
-                if value not in known:
-                    raise FormatError(f"{function.name}: value {value} used before it is set, in block {number}")
+                used |= (1 << value) & ~made
             if op.id >= 0:
-                known.add(op.id)
-        for target in function.blocks[number].ops[-1].targets():
-            after = frozenset(known) if target not in defined else defined[target] & known
+                made |= 1 << op.id
+        needs.append(used)
+        makes.append(made)
+        targets.append(list(block.ops[-1].targets()))
+    defined = {0: (1 << len(function.params)) - 1}
+    work = deque([0])
+    while work:
+        number = work.popleft()
+        known = defined[number] | makes[number]
+        for target in targets[number]:
+            after = defined[target] & known if target in defined else known
             if defined.get(target) != after:
                 defined[target] = after
                 work.append(target)
-
-
-def render(module: Module) -> str:
-    """The module as text that `parse` reads back."""
-    lines = [f"file {json.dumps(name)}" for name in module.files]
-    for function in module.functions.values():
-        params = ", ".join(f"{name}: {type}" for name, type in function.params)
-        words = [f"function {function.name}({params}) -> {function.result}", f"at {function.file}:{function.line}"]
-        words += [f"section {json.dumps(function.section)}"] if function.section else []
-        words += ["static"] if function.static else []
-        lines.append(" ".join(words))
-        for block in function.blocks:
-            lines.append(f"^{block.id}")
-            lines += ["    " + render_op(op) for op in block.ops]
-        lines.append("end")
-    return "\n".join(lines) + "\n"
-
-
-def render_op(op: Op) -> str:
-    shown = []
-    for kind, arg in operand_kinds(op):
-        shown.append({"v": f"%{arg}", "b": f"^{arg}", "n": str(arg)}.get(kind) or json.dumps(arg))
-    result = f"%{op.id} = " if op.id >= 0 else ""
-    text = f"{result}{op.name} {op.type} {' '.join(shown)}".rstrip()
-    return f"{text} @{op.span.file}:{op.span.line}:{op.span.column}" if op.span.line else text
-
-
-_HEAD = re.compile(r'function (\S+?)\((.*?)\) -> (\w+) at (\d+):(\d+)(?: section ("(?:[^"\\]|\\.)*"))?( static)?$')
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
-
-
-def parse(text: str) -> Module:
-    """A module out of `render`'s text; FormatError with the line's number when it is not one."""
-    module = Module()
-    function: Function | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        try:
-            if not line:
-                continue
-            if line.startswith("file "):
-                module.files.append(json.loads(line[5:]))
-            elif line.startswith("function "):
-                function = _parse_head(line)
-                module.functions[function.name] = function
-            elif line == "end":
-                function = None
-            elif function is not None:
-                _parse_line(function, line)
-            else:
-                raise ValueError("outside of a function")
-        except (ValueError, KeyError, IndexError) as error:
-            raise FormatError(f"line {number}: {line!r}: {error}") from None
-    return module
-
-
-def _parse_head(line: str) -> Function:
-    found = _HEAD.match(line)
-    if found is None:
-        raise ValueError("not a function's head")
-    name, params, result, file, at, section, static = found.groups()
-    pairs = [(n.strip(), t.strip()) for n, _, t in (p.partition(":") for p in params.split(",") if p.strip())]
-    return Function(name, pairs, result, section=json.loads(section) if section else "", static=bool(static),
-                    line=int(at), file=int(file))
-
-
-def _parse_line(function: Function, line: str) -> None:
-    if line.startswith("^"):
-        if function.block().id != int(line[1:]):
-            raise ValueError("blocks out of order")
-        return
-    words = _WORD.findall(line)
-    span = Span(0, 0)
-    if words[-1].startswith("@"):
-        file, at, column = words.pop()[1:].split(":")
-        span = Span(int(at), int(column), int(file))
-    id = -1
-    if words[0].startswith("%"):
-        id = int(words[0][1:])
-        words = words[2:]
-    name, type = words[0], words[1]
-    args = tuple(_parse_word(word) for word in words[2:])
-    if id >= 0:
-        while len(function.types) <= id:
-            function.value("void")
-        function.types[id] = type
-    function.blocks[-1].ops.append(Op(name, type, args, id, span))
-
-
-def _parse_word(word: str) -> int | str:
-    if word[0] in "%^":
-        return int(word[1:])
-    return str(json.loads(word)) if word[0] == '"' else int(word)
+    for number, known in defined.items():
+        missing = needs[number] & ~known
+        if missing:
+            value = (missing & -missing).bit_length() - 1
+            raise FormatError(f"{function.name}: value {value} used before it is set, in block {number}")

@@ -59,8 +59,8 @@ class Loops(Expressions):
         else:
             step = plan["step"]
         rounds = plan["most"]
-        better = self.sink.target.has("iter_num") or self.sink.target.has("bpf_loop")
-        if better and rounds > BRANCHING_LOOP and _branches(node.body):
+        target = self.sink.target
+        if rounds > BRANCHING_LOOP and _branches(node.body) and (target.has("iter_num") or target.has("bpf_loop")):
             most = 0
         else:
             most = WALKED_LOOP if plan["exact"] else SMALL_LOOP

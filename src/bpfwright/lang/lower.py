@@ -68,6 +68,8 @@ class Lowering(Loops):
         self.prologue: int | None = None
         self.known_headers: dict[Any, tuple[int, int]] = {}
         self.known_keys: dict[Any, int] = {}
+        self.free_slots: dict[tuple[int, int], list[int]] = {}
+        self.lent_slots: list[tuple[tuple[int, int], int]] = []
         self.remembered: Any = None
         self.deferred: dict[str, Any] = {}
         self.packet_slots: tuple[int, int] | None = None
@@ -155,6 +157,7 @@ class Lowering(Loops):
     def block_of(self, statements: list[Any]) -> None:
         known, self.known_headers = self.known_headers, dict(self.known_headers)
         keys, self.known_keys = self.known_keys, dict(self.known_keys)
+        lent, self.lent_slots = self.lent_slots, []
         for index, statement in enumerate(statements):
             if self.at.ended:
                 break
@@ -165,6 +168,9 @@ class Lowering(Loops):
             self.remembered = statement.value if isinstance(statement, t.Assign) else None
             getattr(self, "do_" + type(statement).__name__.lower())(statement)
         self.known_headers, self.known_keys = known, keys
+        for kind, slot in self.lent_slots:
+            self.free_slots[kind].append(slot)
+        self.lent_slots = lent
 
     def mark(self, node: Any) -> None:
         """What follows comes from this place of the source."""
@@ -270,6 +276,12 @@ class Lowering(Loops):
 
     def do_if(self, node: Any) -> None:
         then, other, after = self.block(), self.block(), self.block()
+        if node.truth is not None:
+            # The other way does not exist: what is behind it was never looked at, if this one leaves.
+            self.condition(node.test, then, then)
+            self.at = then
+            self.block_of(node.then if node.truth else node.other)
+            return
         self.condition(node.test, then, other if node.other else after)
         self.at = then
         self.block_of(node.then)

@@ -1,6 +1,7 @@
 """A function's source text, without `inspect`: the lines, where they start, and carets into them."""
 from __future__ import annotations
 
+import os
 from types import CodeType, FunctionType
 
 from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol
@@ -9,7 +10,10 @@ from bpfwright.errors import CompileError
 if TYPE_CHECKING:
     import ast
 
-__all__ = ["Place", "Source", "source_of"]
+__all__ = ["Place", "Source", "here", "portable", "source_of"]
+
+_TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_PACKAGE = "bpfwright/"
 
 
 class Place(Protocol):
@@ -63,6 +67,17 @@ class Source:
                                cure="Write a plain `def`.")
         raise CompileError("not a function defined with `def`", file=self.file, line=self.first,
                            source=self.line(self.first), cure="A lambda has no statements: write a `def`.")
+
+
+def portable(path: str) -> str:
+    """A file of this package by a name that is the same wherever the package is installed; others as they are."""
+    inside = path.removeprefix(_TOP).replace(os.sep, "/")
+    return inside if path.startswith(_TOP) and inside.startswith(_PACKAGE) else path
+
+
+def here(name: str) -> str:
+    """Where the file of a portable name is in this installation."""
+    return _TOP + name.replace("/", os.sep) if name.startswith(_PACKAGE) else name
 
 
 def source_of(function: FunctionType) -> Source:

@@ -1,9 +1,7 @@
 """What a program is compiled for: the instruction set, and what the kernel that runs it can do."""
 from __future__ import annotations
 
-from bpfwright._typing import NamedTuple
-
-
+from bpfwright._typing import Collection, NamedTuple
 
 __all__ = ["OLDEST", "Target"]
 
@@ -11,12 +9,12 @@ __all__ = ["OLDEST", "Target"]
 class Target(NamedTuple):
     """`cpu` is LLVM's name (v1 to v4); `features` what the kernel has, by the names of kernel.features.
 
-    Names that the compiler asks for: may_goto, iter_num, bpf_loop, atomics (fetch and exchange), ringbuf; any_loop,
-    where no verifier walks them.
+    Names that the compiler asks for: may_goto, iter_num, bpf_loop, atomics (fetch and exchange), ringbuf,
+    coarse_clock; any_loop, where no verifier walks them.
     """
 
     cpu: str = "v3"
-    features: frozenset[str] = frozenset()
+    features: Collection[str] = frozenset()
     opt: int = 2
 
     def has(self, feature: str) -> bool:

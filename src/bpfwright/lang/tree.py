@@ -68,7 +68,7 @@ Format = _node(Expression, "Format", "parts", "An f-string: texts and (expressio
 Assign = _node(Statement, "Assign", "target annotation value", "`target: annotation = value`.", "declared")
 Augmented = _node(Statement, "Augmented", "target operator value", "`target += value`.", "how")
 Discard = _node(Statement, "Discard", "value", "An expression for its effect.")
-If = _node(Statement, "If", "test then other", "`if`.")
+If = _node(Statement, "If", "test then other", "`if`; `truth` where the test is a constant.", "truth")
 While = _node(Statement, "While", "test body other", "`while`.")
 For = _node(Statement, "For", "target iterable body other", "`for`.", "plan")
 With = _node(Statement, "With", "item target body", "`with item as target`.", "operation call")

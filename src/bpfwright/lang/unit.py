@@ -4,12 +4,15 @@ from __future__ import annotations
 from bpfwright._typing import Any, Callable
 from bpfwright.errors import UsageError
 from bpfwright.lang import ir, passes
-from bpfwright.lang.build import part_types
+from bpfwright.lang.build import STACK_BUDGETS, part_types
 from bpfwright.lang.check import Body
-from bpfwright.lang.emit import Emitter, GlobalData, MapShape
+from bpfwright.lang.emit import Emitter, MapShape
+from bpfwright.lang.layouted import Layouted
 from bpfwright.lang.lower import Lowering
+from bpfwright.lang.source import portable
 from bpfwright.lang.target import Target
 from bpfwright.spec.dialect import Value
+from bpfwright.spec.meaning import ContextOf
 from bpfwright.types import u64
 from bpfwright.types.config import Config
 from bpfwright.types.ctype import ArrayType, CharArray, CType, RecordType
@@ -20,44 +23,13 @@ __all__ = ["Unit"]
 _RINGS = (4, 27)  # perf event arrays and ring buffers
 
 
-class Layouted:
-    """A global that grows while functions are lowered: members with their offsets, and first contents."""
-
-    def __init__(self, name: str, section: str, read_only: bool) -> None:
-        self.name = name
-        self.section = section
-        self.read_only = read_only
-        self.members: list[tuple[str, CType, int]] = []
-        self.contents = bytearray()
-        self.known: dict[Any, int] = {}
-
-    def place(self, key: object, name: str, ctype: CType, contents: bytes) -> int:
-        """The offset of a member, made at the first asking."""
-        found = self.known.get(key)
-        if found is None:
-            align = max(ctype.align, 1)
-            self.contents += bytes(-len(self.contents) % align)
-            found = self.known[key] = len(self.contents)
-            taken = {member for member, _, _ in self.members}
-            unique, number = name, 1
-            while unique in taken:
-                number += 1
-                unique = f"{name}_{number}"
-            self.members.append((unique, ctype, found))
-            self.contents += contents.ljust(ctype.size, b"\0")
-        return found
-
-    def finish(self) -> GlobalData:
-        self.contents += bytes(-len(self.contents) % 8)
-        return GlobalData(self.name, self.section, self.members, bytes(self.contents), self.read_only)
-
-
 class Unit:
     """Collects what functions ask for while they are lowered; the `sink` of every Lowering."""
 
     def __init__(self, target: Target, names: dict[int, str], configs: dict[type[Config], Config],
-                 shape_of: Callable[[Any], MapShape]) -> None:
+                 shape_of: Callable[[Any], MapShape], *, anywhere: bool = False) -> None:
         self.target = target
+        self.anywhere = anywhere
         self.module = ir.Module()
         self.names = names
         self.configs = configs
@@ -83,11 +55,13 @@ class Unit:
         self.context: Any = None
         self.scratch_sizes: dict[str, int] = {}
         self.scratch_allowed = True
+        self.stack_budget = STACK_BUDGETS[0]
         self.taken: set[str] = set()
 
     # names and files
 
     def file(self, path: str) -> int:
+        path = portable(path) if self.anywhere else path
         if path not in self.module.files:
             self.module.files.append(path)
         return self.module.files.index(path)
@@ -261,7 +235,11 @@ class Unit:
             types = part_types(meaning)
             shapes.append((meaning, len(types)))
             params += [(name if i == 0 else f"{name}_{i}", type) for i, type in enumerate(types)]
-        out = ir.Function(body.name, params, "i64", static=True, line=body.tree.line, file=self.file(body.source.file))
+        static = not getattr(body.function, "__judged_alone__", False)
+        out = ir.Function(body.name, params, "i64", static=static, line=body.tree.line,
+                          file=self.file(body.source.file))
+        if not static and body.params and isinstance(body.params[0][1], ContextOf):
+            out.context = body.params[0][1].cls.kernel_name
         self.add(out)
         lowering = Lowering(self, out, body)
         values, at = [], 0
@@ -283,15 +261,19 @@ class Unit:
         if lowering.prologue is not None:
             lowering.entry.ops[-1] = ir.Op("goto", "void", (lowering.prologue,), -1, ir.Span(0, 0))
 
+    def add_scratch(self) -> None:
+        """The maps of scratch memory, whose sizes are known once everything is lowered."""
+        from bpfwright.types import u32
+        for name, size in self.scratch_sizes.items():
+            numbers = {"type": 6, "max_entries": 1}  # BPF_MAP_TYPE_PERCPU_ARRAY
+            self.hidden_map(name, MapShape(numbers, u32, CharArray(max(size, 8)), None))  # type: ignore[arg-type]
+
     def text(self, *, native: bool = False, variables: bool = False) -> str:
         """LLVM's text of the whole object; for this process's own processor with `native`. `variables`: where each
         variable of the source is kept goes into the debug information."""
         for function in self.module.functions.values():
             passes.run(function)
-        for name, size in self.scratch_sizes.items():
-            numbers = {"type": 6, "max_entries": 1}  # BPF_MAP_TYPE_PERCPU_ARRAY
-            from bpfwright.types import u32
-            self.hidden_map(name, MapShape(numbers, u32, CharArray(max(size, 8)), None))  # type: ignore[arg-type]
+        self.add_scratch()
         self.name_records()
         data = [area.finish() for area in (self.shared, self.constants, self.config) if area.members]
         return Emitter(self.module, self.shapes, data, self.kernel_types, self.kfuncs, native=native,

@@ -65,7 +65,7 @@ def _lower_contains(b: Any, site: Any) -> Value:
 
 
 def _check_insert(site: Any) -> Meaning:
-    site.bind("key", "value")
+    site.bind("key", "value", only_new=False)
     map_ = declaration(site)
     site.fits("key", map_.key)
     site.fits("value", map_.value)
@@ -75,7 +75,8 @@ def _check_insert(site: Any) -> Meaning:
 def _lower_insert(b: Any, site: Any) -> Value:
     map_ = declaration(site)
     key, value = map_.key_address(b, site, "key"), site.address("value", map_.value)
-    failed = b.helper(UPDATE, map_pointer(b, site), key, value, b.number(ANY))
+    flags = NOEXIST if site.given("only_new") and site.constant("only_new") else ANY
+    failed = b.helper(UPDATE, map_pointer(b, site), key, value, b.number(flags))
     return Value(BOOLEAN, b.op("eq", "i1", failed, b.number(0)))
 
 

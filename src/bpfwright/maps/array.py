@@ -11,6 +11,8 @@ __all__ = ["INDEX", "Array"]
 
 V = TypeVar("V")
 INDEX = Int("u32", 4, False)
+_MMAPABLE = 1 << 10  # BPF_F_MMAPABLE
+
 
 def _check_index(site: Any) -> NoReturn:
     """`m[i]` with an index that is known to be inside gives the entry without a None to test."""
@@ -26,7 +28,10 @@ def _lower_index(b: Any, site: Any) -> Value:
 
 
 class Array(s.Keyed, Generic[V]):
-    """`max_entries` values, zero at first, by index. Since Linux 3.19."""
+    """`max_entries` values, zero at first, by index. Since Linux 3.19.
+
+    `mapped`: `handle.map_values()` gives its memory itself, to read and write without system calls; since 5.5.
+    """
 
     kind: ClassVar[int] = 2
     parameters: ClassVar[tuple[str, ...]] = ("V",)
@@ -37,8 +42,8 @@ class Array(s.Keyed, Generic[V]):
         "values": s.WALKS["values"], "__iter__": s.WALKS["values"],
     }
 
-    def __init__(self, *, max_entries: int) -> None:
-        super().__init__(max_entries=max_entries)
+    def __init__(self, *, max_entries: int, mapped: bool = False) -> None:
+        super().__init__(max_entries=max_entries, flags=_MMAPABLE if mapped else 0)
 
     @property
     def key(self) -> CType:

@@ -55,9 +55,11 @@ class Hash(s.Keyed, MutableMapping[K, V]):
         """(key, value) pairs, read in batches where the kernel has them."""
         return ((self._key_from(k), self._value_from(v)) for k, v in self.handle.items())
 
-    def insert(self, key: K, value: V) -> bool:
-        """Store, and say whether it went in."""
+    def insert(self, key: K, value: V, *, only_new: bool = False) -> bool:
+        """Store, and say whether it went in. `only_new`: not where there is an entry of this key."""
         from bpfwright.errors import MapFull
+        if only_new and key in self:
+            return False
         try:
             self[key] = value
         except MapFull:

@@ -33,6 +33,8 @@ class Timer(Generic[K, V]):
     if TYPE_CHECKING:
         def start(self, owner: Hash[K, V], callback: Callable[[K, V], None], *, after_ns: int) -> None:
             """Call `callback` after `after_ns`; starting again moves the time."""
+        def again(self, *, after_ns: int) -> None:
+            """Call after `after_ns` what start() named: in the callback itself, too. Nothing where it never started."""
         def cancel(self) -> None:
             """Let it not fire."""
 
@@ -65,6 +67,20 @@ def _lower_start(b: Any, site: Any) -> Value:
     return Value(NOTHING)
 
 
+def _check_again(site: Any) -> Meaning:
+    site.bind("after_ns")
+    site.integer("after_ns")
+    if not isinstance(site.receiver, Reference) or site.receiver.space != "map":
+        site.refuse("a timer must lie in a map's value")
+    _allowed(site)
+    return NOTHING
+
+
+def _lower_again(b: Any, site: Any) -> Value:
+    b.helper(_START, site.receiver_value().only, b.numeric(site.value("after_ns"))[0], b.number(0))
+    return Value(NOTHING)
+
+
 def _check_cancel(site: Any) -> Meaning:
     site.bind()
     _allowed(site)
@@ -77,5 +93,6 @@ def _lower_cancel(b: Any, site: Any) -> Value:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "start": Operation(_check_start, _lower_start), "cancel": Operation(_check_cancel, _lower_cancel),
+    "start": Operation(_check_start, _lower_start), "again": Operation(_check_again, _lower_again),
+    "cancel": Operation(_check_cancel, _lower_cancel),
 }

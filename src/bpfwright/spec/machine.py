@@ -1,7 +1,7 @@
 """The protocols that hooks are handed: a machine, what it loaded, and the links that it makes."""
 from __future__ import annotations
 
-from bpfwright._typing import Any, Callable, Mapping, Protocol, Self, TypeVar
+from bpfwright._typing import Any, Callable, Collection, Mapping, Protocol, Self, TypeVar
 from bpfwright.spec.objects import MapSpec, ObjectSpec, ProgramSpec
 
 __all__ = ["Link", "LoadedMap", "LoadedObject", "LoadedProgram", "Machine", "TestRun", "Watch"]
@@ -147,7 +147,7 @@ class Machine(Protocol):
 class Watch(Protocol):
     """What a session tells a machine that records or replays, as its attribute `watch`, and what it takes from it."""
 
-    def compiled_for(self, features: frozenset[str]) -> None:
+    def compiled_for(self, features: Collection[str]) -> None:
         """What the session's programs are compiled for."""
 
     def attach(self, program: str, make: Callable[[], Link]) -> Link:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from bpfwright._typing import TYPE_CHECKING, Any, Generic, TypeVar
+from bpfwright._typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from bpfwright.errors import UsageError
 from bpfwright.spec.dialect import Value
 from bpfwright.spec.machine import Link, LoadedProgram, Machine, TestRun
@@ -35,7 +35,12 @@ def refused_field(program: Program[Any, Any, Any] | None, name: str, target: Any
 
 
 class Context:
-    """What a hook hands to its program. Subclasses list what programs may ask of it in `__operations__`."""
+    """What a hook hands to its program. Subclasses list what programs may ask of it in `__operations__`.
+
+    `kernel_name` is the kernel's struct of it, where functions that are judged alone may take it.
+    """
+
+    kernel_name: ClassVar[str] = ""
 
 
 class Target:
@@ -62,6 +67,10 @@ class HookPoint:
     def prepare(self, machine: Machine, program: Program[Any, Any, Any]) -> Any:
         """What must be known of this kernel before compiling; it becomes `program.facts`."""
         return None
+
+    def used_facts(self, program: Program[Any, Any, Any], meanings: list[Any]) -> Any:
+        """What the code takes of `program.facts`: where this is the same, the same object will do."""
+        return program.facts
 
     def make_portable(self, machine: Any, program: Program[Any, Any, Any]) -> str:
         """Change the program's facts so that its object fits other kernels; a sentence on what does not, or ""."""

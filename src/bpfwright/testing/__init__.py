@@ -5,8 +5,7 @@ installed: fixtures `bpf`, `userspace` and `machine`.
 """
 from __future__ import annotations
 
-from importlib import import_module
-
+from bpfwright._late import late
 from bpfwright._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,14 +21,5 @@ _FILES = {"Bpf": "loading", "Difference": "same", "Everywhere": "same", "SkbCont
           "XdpContext": "contexts", "assert_same_everywhere": "same", "entries": "strategies", "packets": "strategies",
           "records": "strategies", "skb_contexts": "strategies", "values": "strategies", "xdp_contexts": "strategies"}
 
-
-def __getattr__(name: str) -> object:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = late(__name__, _FILES, __all__)

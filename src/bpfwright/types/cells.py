@@ -155,8 +155,13 @@ def _shared_class(base: type[Any]) -> type[Any]:
     def ignore(self: Any, _: Memory) -> None:
         return None
 
+    def shown(self: Any) -> str:
+        """Its values where one session holds it; a debugger may ask at any time."""
+        held = len(self.shared_memory.bindings) == 1
+        return Struct.__repr__(self) if held else f"shared({base.__name__})"
+
     return type(base.__name__, (base,), {"_memory": property(memory, ignore), "__module__": base.__module__,
-                                         "__eq__": object.__eq__, "__hash__": object.__hash__})
+                                         "__eq__": object.__eq__, "__hash__": object.__hash__, "__repr__": shown})
 
 
 def is_shared(value: object) -> bool:
