@@ -182,15 +182,14 @@ def test_the_oracle_is_not_our_semantics() -> None:
 
 
 @pytest.mark.userspace
-def test_all_of_them_take_less_than_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    """Own and public vectors by both engines, in this process; the second time, what was compiled is in the cache."""
-    for _ in range(2):
-        spent = {engine: _time_of_all(engine) for engine in ENGINES}
-        with capsys.disabled():
-            print(" " + ", ".join(f"{engine} {seconds:.1f} s" for engine, seconds in spent.items()), end=" ")
-        if sum(spent.values()) < 10:
-            return
-    raise AssertionError(f"twice more than ten seconds: {spent}")
+def test_once_compiled_all_of_them_take_less_than_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Own and public vectors by both engines, in this process. LLVM takes another ten seconds where nothing is in the
+    cache yet, which is not what is timed."""
+    _time_of_all("jit")
+    spent = {engine: _time_of_all(engine) for engine in ENGINES}
+    with capsys.disabled():
+        print(" " + ", ".join(f"{engine} {seconds:.1f} s" for engine, seconds in spent.items()), end=" ")
+    assert sum(spent.values()) < 10
 
 
 def _time_of_all(engine: str) -> float:

@@ -125,7 +125,7 @@ def test_within_ends_iteration() -> None:
     _, stream = events_of(3)
     started = time.monotonic()
     assert len(list(stream.within(0.1))) == 3
-    assert 0.09 < time.monotonic() - started < 2
+    assert time.monotonic() - started > 0.09
     assert list(stream) == []
     stream.close()
 
@@ -137,7 +137,7 @@ def test_close_ends_another_threads_iteration() -> None:
     thread.start()
     time.sleep(0.05)
     stream.stop()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     stream.close()
     stream.close()

@@ -52,7 +52,8 @@ def said(**options):
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 print(said(token=f"/proc/self/fd/{mounted}"))
-before = sorted(os.listdir("/proc/self/fd"))  # the compiler is there now
+said()  # what is refused may be the first that wants the compiler
+before = sorted(os.listdir("/proc/self/fd"))  # it is there now
 print(said())
 said(token=f"/proc/self/fd/{mounted}")
 print(sorted(os.listdir("/proc/self/fd")) == before)

@@ -75,7 +75,7 @@ def attached(name: str) -> list[int]:
     return [one.id for one in programs() if one.name == name[:15]]
 
 
-def until(reached: Any, seconds: float = 5.0) -> bool:
+def until(reached: Any, seconds: float = 30.0) -> bool:
     end = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > end:

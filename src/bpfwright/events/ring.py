@@ -12,12 +12,12 @@ from bpfwright._native import memory_at
 from bpfwright._typing import Any, Iterator, Protocol
 from bpfwright.errors import SessionError
 
-__all__ = ["Ring", "RingReader", "Rows", "fence"]
+__all__ = ["BUSY", "DISCARD", "HEADER", "ORDERED", "Ring", "RingReader", "Rows", "fence"]
 
 BUSY, DISCARD = 1 << 31, 1 << 30
 HEADER = 8
 _LENGTH = DISCARD - 1
-_ORDERED = processor() in ("x86_64", "i686", "s390x")
+ORDERED = processor() in ("x86_64", "i686", "s390x")
 _ENOUGH_FOR_NATIVE = 8192
 _STEP_BYTES = 256 << 10
 
@@ -64,7 +64,7 @@ def fence() -> None:
     lock-and-unlock pairs stand in for the barrier that Python does not have: the first unlock is a release, the second
     lock an acquire, and these are ordered.
     """
-    if not _ORDERED:
+    if not ORDERED:
         with _fence_lock:
             pass
         with _fence_lock:
@@ -110,7 +110,7 @@ class RingReader:
         """The committed records that are there now, oldest first; each is consumed as it is given."""
         if self._closed:
             return
-        consumer, headers, data, mask, ordered = self._consumer, self._headers, self._data, self._mask, _ORDERED
+        consumer, headers, data, mask, ordered = self._consumer, self._headers, self._data, self._mask, ORDERED
         end = self._producer[0]
         at = consumer[0]
         while at < end:

@@ -21,8 +21,8 @@ def online_cpus() -> list[int]:
 
 def _read(which: str) -> list[int]:
     try:
-        with open(f"/sys/devices/system/cpu/{which}", encoding="ascii") as file:
-            return parse_cpu_list(file.read())
+        with open(f"/sys/devices/system/cpu/{which}", "rb") as file:
+            return parse_cpu_list(file.read().decode())
     except OSError:
         import os
         return list(range(os.cpu_count() or 1))

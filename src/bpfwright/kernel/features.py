@@ -11,10 +11,13 @@ from struct import pack
 
 from bpfwright._abi import bpf as B
 from bpfwright._abi.helpers import HELPER_NAMES, HELPERS
-from bpfwright._typing import Callable, NamedTuple
+from bpfwright._typing import TYPE_CHECKING, Callable, NamedTuple
 from bpfwright.errors import BpfwrightError, KernelError
 from bpfwright.formats.isa.instructions import Instruction, encode
 from bpfwright.kernel import sys
+
+if TYPE_CHECKING:
+    from bpfwright.kernel.types import KernelTypes
 
 __all__ = ["ATTACH_TYPES", "Features", "Verdict"]
 
@@ -75,6 +78,7 @@ _RETURNS_ONE = frozenset({B.BPF_PROG_TYPE_SK_LOOKUP, B.BPF_PROG_TYPE_NETFILTER, 
 # Feature -> since, for features that are neither a type nor a helper.
 _NAMED = {
     "may_goto": "6.9", "bpf_loop": "5.17", "open-coded iterators": "6.4", "cpu v3": "5.1", "cpu v4": "6.6",
+    "atomics": "5.12",
     "bounded loops": "5.3", "BPF links": "5.7", "XDP links": "5.9", "perf links": "5.15", "tcx links": "6.6",
     "netkit links": "6.7", "BPF token": "6.9", "BTF": "4.18", "batch operations": "5.6", "global functions": "5.6",
     "mapped arrays": "5.5", "statistics": "5.8", "module kfuncs": "5.18", "timers in tracing": "7.0",
@@ -89,6 +93,16 @@ class Features:
     """
 
     _known: dict[tuple[object, ...], Verdict] = {}
+
+    def __init__(self, types: KernelTypes | None = None) -> None:
+        self._types = types
+
+    def _kernel_types(self) -> KernelTypes:
+        """The kernel's types: those that were given, or read now; they hold no descriptor unless a module is named."""
+        if self._types is None:
+            from bpfwright.kernel.types import KernelTypes
+            return KernelTypes()
+        return self._types
 
     def _once(self, key: tuple[object, ...], probe: Callable[[], Verdict]) -> Verdict:
         if key not in self._known:
@@ -120,14 +134,10 @@ class Features:
         name, since, target = ATTACH_TYPES.get((kind, attach_type), (*fallback, ""))
         target_id = 0
         if target:
-            from bpfwright.kernel.types import KernelTypes
-            types = KernelTypes()
             try:
-                target_id = types.attach_target(kind, attach_type, target)[0]
+                target_id = self._kernel_types().attach_target(kind, attach_type, target)[0]
             except BpfwrightError as error:
                 return Verdict(name, False, since, error.why or error.what)
-            finally:
-                types.close()
         number, fd = _load(kind, _returning(kind), attach_type=attach_type, target_id=target_id)
         if fd < 0:
             return _verdict(name, since, number)
@@ -182,7 +192,17 @@ class Features:
     def named(self, name: str) -> Verdict:
         """Whether a feature of the list works; KeyError for one that is not in it."""
         since = _NAMED[name]
-        return self._once(("named", name), lambda: _verdict(name, since, _PROBES[name]()))
+        function = _KERNEL_FUNCTIONS.get(name)
+        return self._once(("named", name), lambda: _verdict(
+            name, since, _PROBES[name]() if function is None else self._function(function)))
+
+    def _function(self, name: str) -> int:
+        """0 when the kernel's type information has a function."""
+        from bpfwright.formats.btf import Kind
+        try:
+            return 0 if self._kernel_types().find(name, Kind.FUNC) else errno.EINVAL
+        except BpfwrightError:
+            return errno.EINVAL
 
 
 _EPERM = "the kernel refuses it: not permitted"
@@ -339,16 +359,6 @@ def _with_functions(code: tuple[Instruction, ...], second: int) -> int:
     return number
 
 
-def _kfunc(name: str) -> int:
-    """0 when the kernel's type information has a function."""
-    from bpfwright.formats.btf import Kind
-    from bpfwright.kernel.types import KernelTypes
-    try:
-        return 0 if KernelTypes().find(name, Kind.FUNC) else errno.EINVAL
-    except BpfwrightError:
-        return errno.EINVAL
-
-
 def _link_probe(kind: int, attach_type: int) -> int:
     """An attachment to descriptor -1 or interface 2^31-1: an unknown type is EINVAL before the target is looked at."""
     number, fd = _load(kind, _RETURN, attach_type=attach_type)
@@ -418,11 +428,13 @@ def _tracing_timers() -> int:
 _COUNT_DOWN = (Instruction(_MOV, imm=3), Instruction(0x07, imm=-1), Instruction(0x55, offset=-2), Instruction(_EXIT))
 _CALL_FUNCTION = (Instruction(_CALL, src=1, imm=1), Instruction(_EXIT), *_RETURN)
 
+_KERNEL_FUNCTIONS = {"open-coded iterators": "bpf_iter_num_new"}
 _PROBES: dict[str, Callable[[], int]] = {
     "may_goto": lambda: _xdp((Instruction(_MAY_GOTO, offset=1), Instruction(0x05, offset=-2), *_RETURN)),
     "bpf_loop": lambda: 0 if Features().helper(B.BPF_PROG_TYPE_XDP, "loop").works else errno.EINVAL,
-    "open-coded iterators": lambda: _kfunc("bpf_iter_num_new"),
     "cpu v3": lambda: _xdp((Instruction(0xB4, imm=0), Instruction(0x16, offset=0), Instruction(_EXIT))),
+    "atomics": lambda: _xdp((Instruction(0xB7, dst=1, imm=1), Instruction(0x7B, dst=10, src=1, offset=-8),
+                             Instruction(0xDB, dst=10, src=1, offset=-8, imm=1), *_RETURN)),  # fetch and add
     "cpu v4": lambda: _xdp((Instruction(_LONG_JUMP, imm=0), *_RETURN)),
     "bounded loops": lambda: _xdp(_COUNT_DOWN),
     "BPF links": lambda: _command(B.BPF_LINK_UPDATE, pack("=4I", 0xFFFFFFFF, 0, 0, 0), (errno.EBADF,)),

@@ -18,6 +18,7 @@ from bpfwright.spec.objects import Function, MapSpec, ObjectSpec, ProgramSpec
 
 if TYPE_CHECKING:
     from bpfwright.formats.btf.relocate import Relocator
+    from bpfwright.kernel.journal import Journal
     from bpfwright.kernel.types import KernelTypes
     from bpfwright.spec.machine import LoadedMap, LoadedProgram
 
@@ -25,6 +26,9 @@ __all__ = ["KernelObject", "Loader"]
 
 _FIRST_LOG, _LAST_LOG = 1 << 16, (1 << 24) - 1     # old kernels take no larger log
 _BTF_TARGET = frozenset({B.BPF_PROG_TYPE_TRACING, B.BPF_PROG_TYPE_LSM, B.BPF_PROG_TYPE_EXT})
+_FIELDS_OF_THE_KERNEL = tuple(b"\0" + name + b"\0" for name in (
+    b"bpf_spin_lock", b"bpf_res_spin_lock", b"bpf_timer", b"bpf_wq", b"bpf_list_head", b"bpf_rb_root", b"bpf_task_work",
+    b"kptr", b"kptr_untrusted", b"percpu_kptr"))
 _STORAGE = frozenset({B.BPF_MAP_TYPE_SK_STORAGE, B.BPF_MAP_TYPE_INODE_STORAGE, B.BPF_MAP_TYPE_TASK_STORAGE,
                       B.BPF_MAP_TYPE_CGRP_STORAGE})
 
@@ -59,8 +63,8 @@ class Loader:
     """One load. `btf` types of the running kernel are read only when the object asks for them."""
 
     def __init__(self, spec: ObjectSpec, types: KernelTypes, relocator: Callable[[], Relocator], *,
-                 token_fd: int = 0, pins: str = "",
-                 replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None) -> None:
+                 token_fd: int = 0, pins: str = "", replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None,
+                 journal: Journal | None = None) -> None:
         if spec.big_endian != (pack("=H", 1) == b"\0\1"):
             raise FormatError("the object is of the other byte order", cure="Compile it for this machine: bpfel is "
                               "little-endian, bpfeb big-endian.")
@@ -71,6 +75,7 @@ class Loader:
         self.token_fd = token_fd
         self.pins = pins
         self.replaces = replaces or {}
+        self.journal = journal
         self.functions = {function.name: function for function in spec.functions}
         self.references: dict[tuple[str, str], Reference] = {}
         self.resolved: dict[str, bytes] = {}
@@ -88,8 +93,12 @@ class Loader:
         try:
             if self.spec.btf:
                 self.btf_fd = load_types(self.spec.btf, self.token_fd)
+                if self.journal is not None:
+                    self.journal.types(len(self.spec.btf), bool(self.btf_fd))
             for spec in self.spec.maps:
                 loaded.maps[spec.name] = self._given_or_new(spec, given)
+                if self.journal is not None:
+                    self.journal.map(spec, loaded.maps[spec.name].fd)
                 fd = loaded.maps[spec.name].fd
                 self.references["map", spec.name] = Reference(B.BPF_PSEUDO_MAP_FD, fd)
                 self.references["data", spec.name] = Reference(B.BPF_PSEUDO_MAP_VALUE, fd)
@@ -97,6 +106,8 @@ class Loader:
             self._fill_maps(loaded)
             for program in wanted:
                 loaded.programs[program.name] = self._program(program)
+                if self.journal is not None:
+                    self.journal.loaded(program, loaded.programs[program.name].fd)
             self._fill_program_arrays(loaded)
         except BaseException:
             loaded.close()
@@ -139,7 +150,7 @@ class Loader:
     def _map(self, spec: MapSpec) -> KernelMap:
         if spec.type == B.BPF_MAP_TYPE_PERF_EVENT_ARRAY and not spec.max_entries:
             spec = spec._replace(max_entries=possible_cpus())
-        inner = self._map(spec.inner) if spec.inner else None
+        inner = self._map(self._pattern(spec.inner, bool(spec.initial))) if spec.inner else None
         try:
             fd = self._create(spec, inner.fd if inner else 0)
         finally:
@@ -155,6 +166,16 @@ class Loader:
             result.close()
             raise
         return result
+
+    def _pattern(self, inner: MapSpec, given: bool) -> MapSpec:
+        """What a map of maps takes its inner maps' shape from: without types, as those that are made later have none.
+
+        Up to Linux 6.2 one with types takes none without (timer_off of bpf_map_meta_equal()). With types stay those of
+        the object itself, `given` in it, and those whose values the kernel knows the fields of.
+        """
+        if given or any(name in self.spec.btf for name in _FIELDS_OF_THE_KERNEL):
+            return inner
+        return inner._replace(key_type_id=0, value_type_id=0)
 
     def _create(self, spec: MapSpec, inner_fd: int) -> int:
         typed = self.btf_fd and spec.type not in UNTYPED_MAPS and (spec.key_type_id or spec.value_type_id)
@@ -231,6 +252,8 @@ class Loader:
             values["fd_array"] = attributes.keep(pack(f"={len(self.fd_array)}i", *self.fd_array))
         if spec.type in _BTF_TARGET and (spec.attach_to or spec.name in self.replaces):
             self._aim(spec, values)
+        if self.journal is not None:
+            self.journal.linked(spec, linked, self.functions)
         return KernelProgram(self._send(spec, attributes, linked), spec)
 
     def _aim(self, spec: ProgramSpec, values: dict[str, int | bytes]) -> None:
@@ -248,6 +271,10 @@ class Loader:
             values["attach_prog_fd"] = self.types.module_fd(module)
 
     def _send(self, spec: ProgramSpec, attributes: sys.ProgramLoad, linked: Linked) -> int:
+        if self.journal is not None and self.journal.verifier:
+            fd = self.journal.verified(spec, attributes)
+            if fd >= 0:
+                return fd
         try:
             return attributes.send()
         except KernelError as error:

@@ -15,6 +15,7 @@ from bpfwright.spec.objects import MapSpec, ObjectSpec
 if TYPE_CHECKING:
     from bpfwright.formats.btf.relocate import Relocator
     from bpfwright.kernel.features import Features
+    from bpfwright.kernel.journal import Journal
     from bpfwright.kernel.link import BpfLink, EventLink
     from bpfwright.kernel.types import KernelTypes
     from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
@@ -48,7 +49,7 @@ class Kernel:
     def features(self) -> Features:
         """What this kernel can do, found by trying."""
         from bpfwright.kernel.features import Features
-        return Features()
+        return Features(self.types)
 
     def close(self) -> None:
         """Give back what the machine itself holds; objects and links close on their own."""
@@ -71,17 +72,19 @@ class Kernel:
 
     def load(self, spec: ObjectSpec, *, programs: frozenset[str] | None = None,
              maps: Mapping[str, LoadedMap] | None = None, pins: str = "",
-             replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None) -> KernelObject:
+             replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None,
+             journal: Journal | None = None) -> KernelObject:
         """Load an object; see spec.machine.Machine.load. Raises VerifierError, PrivilegeError, NotSupported.
 
         `pins` is a directory of bpffs: maps declared to be pinned by name are adopted from it or pinned there; without
         it they are not. `replaces` gives, for programs of type EXT, the program and function that they replace.
+        `journal` is told what is done.
         """
         def relocator() -> Relocator:
             from bpfwright.formats.btf.relocate import Relocator
             return Relocator(spec.btf, self.types.vmlinux, self.types.modules)
         return Loader(spec, self.types, relocator, token_fd=self._token, pins=pins,
-                      replaces=replaces or {}).load(programs, maps)
+                      replaces=replaces or {}, journal=journal).load(programs, maps)
 
     def create_map(self, spec: MapSpec) -> KernelMap:
         """One map by itself."""
@@ -159,6 +162,18 @@ class Kernel:
         from bpfwright.kernel import perf
         where = f"process {pid}" if pid >= 0 else "every CPU"
         return self._events(program, perf.sampling_events(hz, pid), f"{hz} samples a second of {where}", 0)
+
+    def count(self, program: LoadedProgram, kind: int, config: int, period: int, *, name: str = "",
+              frequency: bool = False, pid: int = -1, cpus: list[int] | None = None, config1: int = 0,
+              config2: int = 0, breakpoint: int = 0) -> EventLink:
+        """A perf event each `period` counts, or so many times a second: `kind` and `config` as perf_event_open has
+        them, on `cpus` (None: all) or the threads of a process; `name` is what people call it."""
+        from bpfwright.kernel import perf
+        called = name or f"perf event {kind}:{config}"
+        events = perf.counting_events(kind, config, period, name=called, frequency=frequency, pid=pid, cpus=cpus,
+                                      config1=config1, config2=config2, breakpoint=breakpoint)
+        where = f"process {pid}" if pid >= 0 else "every CPU" if cpus is None else f"CPU {', '.join(map(str, cpus))}"
+        return self._events(program, events, f"each {period} {called} of {where}", 0)
 
     @staticmethod
     def _events(program: LoadedProgram, events: list[int], description: str, cookie: int) -> EventLink:

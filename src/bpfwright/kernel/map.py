@@ -234,7 +234,7 @@ class KernelMap:
             return 0
         done, number = sys.map_batch(B.BPF_MAP_UPDATE_BATCH, self.fd, sys.address(keys), sys.address(values), count,
                                      flags=flags)
-        if number in _UNBATCHED and not done:
+        if number in _UNBATCHED and done in (0, count):  # kernels that know no batch leave the count as it was
             return self._update_one_by_one(bytes(keys), bytes(values), count, flags)
         if number:
             raise map_error(self.spec, "update", number)
@@ -259,6 +259,10 @@ class KernelMap:
         raise map_error(self.spec, "delete", number)
 
     # The map itself
+
+    def settle(self) -> None:
+        """Return when every run of a program that began before has ended: what it could still read may be reused."""
+        sys.wait_for_readers()
 
     def freeze(self) -> None:
         """No more writes from user space; the verifier may take the values for constants."""

@@ -25,6 +25,8 @@ def mounted(kind: str) -> list[str]:
 
 def _unescaped(path: str) -> str:
     """A path of /proc/self/mounts, where spaces stand as `\\040`."""
+    if "\\" not in path:
+        return path
     raw = path.encode("utf-8", "surrogateescape").decode("unicode_escape").encode("latin-1")
     return raw.decode("utf-8", "surrogateescape")
 

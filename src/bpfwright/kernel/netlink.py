@@ -10,7 +10,7 @@ from bpfwright._abi import netlink as N
 from bpfwright._typing import Iterator, NamedTuple, Self
 from bpfwright.errors import KernelError, TargetError
 
-__all__ = ["Attributes", "Message", "Netlink", "attribute", "interface_index", "nested"]
+__all__ = ["Attributes", "Message", "Netlink", "attribute", "interface_index", "nested", "parse_attributes"]
 
 _AF_NETLINK, _AF_INET, _AF_INET6, _ETH_P_ALL = 16, 2, 10, 3
 _ECHO = 8
@@ -173,6 +173,12 @@ class Netlink:
         body = pack("=BBBBI", family, prefix, no_dad, 0, interface_index(name))
         body += attribute(N.IFA_LOCAL, packed) + attribute(N.IFA_ADDRESS, packed)
         self.request(N.RTM_NEWADDR, body, N.NLM_F_CREATE | N.NLM_F_EXCL, f"adding {address} to {name}")
+
+    def delete_address(self, name: str, address: str, prefix: int) -> None:
+        """Take an IP address from an interface."""
+        family, packed = _address(address)
+        body = pack("=BBBBI", family, prefix, 0, 0, interface_index(name)) + attribute(N.IFA_LOCAL, packed)
+        self.request(N.RTM_DELADDR, body, what=f"taking {address} from {name}")
 
     def add_route(self, destination: str, prefix: int, *, gateway: str = "", interface: str = "") -> None:
         """Add a route; the default one is ("0.0.0.0", 0) or ("::", 0)."""

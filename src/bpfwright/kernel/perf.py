@@ -14,17 +14,19 @@ from bpfwright.kernel.cpus import online_cpus
 from bpfwright.kernel.link import EventLink
 from bpfwright.spec.machine import LoadedProgram
 
-__all__ = ["attach", "kprobe_event", "open_event", "sampling_events", "tracepoint_event", "uprobe_event"]
+__all__ = ["attach", "counting_events", "kprobe_event", "open_event", "sampling_events", "tracepoint_event",
+           "uprobe_event"]
 
 _FREQUENCY = 1 << 10        # sample_period is a frequency
+_INHERIT = 1 << 1      # inherit: threads that the process makes later are counted too
 _DEVICES = "/sys/bus/event_source/devices"
 
 
 def open_event(kind: int, config: int, *, config1: int = 0, config2: int = 0, period: int = 1, flags: int = 0,
-               sample_type: int = 0, pid: int = -1, cpu: int = 0, wakeup: int = 1) -> int:
+               sample_type: int = 0, pid: int = -1, cpu: int = 0, wakeup: int = 1, breakpoint: int = 0) -> int:
     """perf_event_open with the attributes that programs need."""
-    attributes = pack("=IIQQQQQIIQQ", kind, P.PERF_ATTR_SIZE_VER5, config, period, sample_type, 0, flags, wakeup, 0,
-                      config1, config2).ljust(P.PERF_ATTR_SIZE_VER5, b"\0")
+    attributes = pack("=IIQQQQQIIQQ", kind, P.PERF_ATTR_SIZE_VER5, config, period, sample_type, 0, flags, wakeup,
+                      breakpoint, config1, config2).ljust(P.PERF_ATTR_SIZE_VER5, b"\0")
     try:
         return sys.perf_event_open(attributes, pid, cpu)
     except KernelError as error:
@@ -55,9 +57,11 @@ def kprobe_event(function: str, offset: int, ret: bool) -> int:
     try:
         return open_event(device, int(ret), config1=sys.address(name), config2=offset)
     except KernelError as error:
-        if error.errno in (errno.ENOENT, errno.EADDRNOTAVAIL, errno.EINVAL):
+        if error.errno in (errno.ENOENT, errno.EADDRNOTAVAIL, errno.EINVAL, errno.EILSEQ):
             raise TargetError(f"kernel function {function!r} cannot be probed",
-                              why="it is not there, inlined, or excluded from probing",
+                              why="no instruction begins there" if error.errno == errno.EILSEQ else
+                              "several functions have that name" if error.errno == errno.EADDRNOTAVAIL else
+                              "it is not there, inlined, or excluded from probing",
                               cure="/proc/kallsyms lists the functions of this kernel.") from None
         raise
 
@@ -82,23 +86,57 @@ def uprobe_event(path: str, offset: int, ret: bool, pid: int, semaphore: int) ->
 
 def sampling_events(hz: int, pid: int) -> list[int]:
     """Events of the CPU clock, `hz` times a second: on every CPU, or on every thread of a process."""
+    try:
+        return _everywhere(P.PERF_TYPE_SOFTWARE, P.PERF_COUNT_SW_CPU_CLOCK, hz, _FREQUENCY, pid)
+    except KernelError as error:
+        if error.errno == errno.EINVAL:
+            raise UsageError(f"{hz} samples a second are refused", why="the kernel's limit stands in "
+                             "/proc/sys/kernel/perf_event_max_sample_rate") from None
+        raise
+
+
+def counting_events(kind: int, config: int, period: int, *, name: str, frequency: bool = False, pid: int = -1,
+                    cpus: list[int] | None = None, config1: int = 0, config2: int = 0,
+                    breakpoint: int = 0) -> list[int]:
+    """Events that fire each `period` counts (or so many times a second), on each of `cpus` (None: all), or of the
+    threads of a process, those that it makes later among them; `name` is for errors. A `breakpoint` (HW_BREAKPOINT_R,
+    _W, _X) is at the address `config1`, `config2` bytes long."""
+    flags = (_FREQUENCY if frequency else 0) | (_INHERIT if pid >= 0 else 0)
+    try:
+        return _everywhere(kind, config, period, flags, pid, cpus, config1, config2, breakpoint)
+    except KernelError as error:
+        if error.errno == errno.ENOSPC:
+            raise TargetError("the processor has no breakpoint left",
+                              why="it watches a few addresses at a time: four on x86-64",
+                              cure="Watch fewer, or end what watches some: a debugger, a script.") from None
+        if error.errno in (errno.ENOENT, errno.EOPNOTSUPP) and breakpoint:
+            raise NotSupported("this machine does not watch addresses",
+                               why="its processor, or what it is a guest of, has no such registers") from None
+        if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+            raise NotSupported(f"{name} cannot be counted here",
+                               why="the processor has no such counter, or its virtual machine hides it",
+                               cure="Use the CPU clock: profile:hz:99, say.") from None
+        if error.errno == errno.EINVAL:
+            raise UsageError(f"the kernel refuses {name}", why="its period or address is out of bounds") from None
+        raise
+
+
+def _everywhere(kind: int, config: int, period: int, flags: int, pid: int, cpus: list[int] | None = None,
+                config1: int = 0, config2: int = 0, breakpoint: int = 0) -> list[int]:
     if pid >= 0:
         try:
             targets = [(int(task), -1) for task in os.listdir(f"/proc/{pid}/task")]
         except OSError:
             raise TargetError(f"process {pid} is not there") from None
     else:
-        targets = [(-1, cpu) for cpu in online_cpus()]
+        targets = [(-1, cpu) for cpu in (cpus if cpus is not None else online_cpus())]
     events: list[int] = []
     try:
         for task, cpu in targets:
             try:
-                events.append(open_event(P.PERF_TYPE_SOFTWARE, P.PERF_COUNT_SW_CPU_CLOCK, period=hz,
-                                         flags=_FREQUENCY, pid=task, cpu=cpu))
+                events.append(open_event(kind, config, config1=config1, config2=config2, period=period, flags=flags,
+                                         pid=task, cpu=cpu, breakpoint=breakpoint))
             except KernelError as error:
-                if error.errno == errno.EINVAL:
-                    raise UsageError(f"{hz} samples a second are refused", why="the kernel's limit stands in "
-                                     "/proc/sys/kernel/perf_event_max_sample_rate") from None
                 # A CPU may go offline, a thread end, between listing and opening.
                 if error.errno not in (errno.ESRCH, errno.ENODEV):
                     raise

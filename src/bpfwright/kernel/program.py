@@ -55,8 +55,11 @@ class KernelProgram:
         return self._id
 
     def test_run(self, data: bytes = b"", *, context: bytes = b"", repeat: int = 1, flags: int = 0, cpu: int = 0,
-                 ) -> RunResult:
-        """Run it in the kernel on a packet or a context, `repeat` times; see spec.machine.LoadedProgram."""
+                 batch: int = 0) -> RunResult:
+        """Run it in the kernel on a packet or a context, `repeat` times; see spec.machine.LoadedProgram.
+
+        `batch`: with BPF_F_TEST_XDP_LIVE_FRAMES, frames that are handed on together (since 5.18).
+        """
         kind = self.spec.type
         live = bool(flags & B.BPF_F_TEST_XDP_LIVE_FRAMES)
         out = 0 if kind in _NO_DATA or live else len(data) + _HEADROOM
@@ -67,7 +70,7 @@ class KernelProgram:
             context_out = 0     # it is written in place
         try:
             return sys.prog_test_run(self.fd, data, context, repeat=repeat, flags=flags, cpu=cpu, out_size=out,
-                                     context_out_size=min(context_out, 4096))
+                                     context_out_size=min(context_out, 4096), batch=batch)
         except KernelError as error:
             if error.errno in (errno.EOPNOTSUPP, 524):
                 raise NotSupported(f"programs of {self.spec.section or 'this type'} have no test run") from None

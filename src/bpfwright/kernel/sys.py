@@ -351,6 +351,16 @@ def unshare(flags: int) -> None:
         raise fail("making a namespace", ctypes.get_errno())
 
 
+def wait_for_readers() -> None:
+    """Return when each run of a BPF program that began before has ended: membarrier(2)'s global command is an RCU
+    grace period (kernel/sched/membarrier.c). NotSupported on CPUs without ticks (nohz_full)."""
+    from bpfwright._abi.syscalls import NUMBERS
+    calls = _open()
+    if calls.libc.syscall(NUMBERS[os.uname().machine]["membarrier"], 1, 0, 0):
+        raise NotSupported("tables that are in use cannot be changed in place here",
+                           why=f"membarrier(2): {os.strerror(ctypes.get_errno())}", cure="Write them anew.")
+
+
 def map_memory(fd: int, size: int, offset: int = 0, *, writable: bool = True) -> tuple[int, memoryview]:
     """mmap(2) shared: the address and a view; unmap_memory undoes it. Offsets need not be what Python's mmap allows."""
     protection = 3 if writable else 1

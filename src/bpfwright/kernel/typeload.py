@@ -6,11 +6,14 @@ import os
 from struct import pack, unpack_from
 
 from bpfwright._abi import bpf as B
-from bpfwright._typing import Callable
+from bpfwright._typing import TYPE_CHECKING, Callable
 from bpfwright.errors import BtfError, KernelError
 from bpfwright.kernel import sys
 
-__all__ = ["function_type", "load_types"]
+if TYPE_CHECKING:
+    from bpfwright.formats.btf import Btf
+
+__all__ = ["function_type", "load_types", "program_types"]
 
 
 def load_types(data: bytes, token_fd: int = 0) -> int:
@@ -32,11 +35,28 @@ def load_types(data: bytes, token_fd: int = 0) -> int:
     return 0
 
 
+def program_types(number: int) -> tuple[Btf, int]:
+    """The types of a loaded program, by its id, and the number of its main function there; BtfError without any."""
+    fd = sys.fd_by_id(B.BPF_PROG_GET_FD_BY_ID, number)
+    try:
+        btf = _types_of(fd)
+        record = bytearray(8)  # struct bpf_func_info: the first is the main function's
+        sys.obj_info(fd, 224, pack("=132xIQI", len(record), sys.address(record), 1))
+        return btf, unpack_from("=II", record)[1]
+    finally:
+        os.close(fd)
+
+
 def function_type(program_fd: int, name: str) -> int:
     """The BTF number of a loaded program's function; BtfError when it has none of that name."""
+    from bpfwright.formats.btf import Kind
+    return _types_of(program_fd).find(name, Kind.FUNC)
+
+
+def _types_of(program_fd: int) -> Btf:
     number = unpack_from("=I", sys.obj_info(program_fd, 224), 128)[0]
     if not number:
-        raise BtfError("the program to be replaced has no type information")
+        raise BtfError("the program has no type information")
     fd = sys.fd_by_id(B.BPF_BTF_GET_FD_BY_ID, number)
     try:
         size = unpack_from("=QI", sys.obj_info(fd, 32))[1]
@@ -44,8 +64,8 @@ def function_type(program_fd: int, name: str) -> int:
         sys.obj_info(fd, 32, pack("=QI", sys.address(data), size))
     finally:
         os.close(fd)
-    from bpfwright.formats.btf import Btf, Kind
-    return Btf(bytes(data)).find(name, Kind.FUNC)
+    from bpfwright.formats.btf import Btf
+    return Btf(bytes(data))
 
 
 def _rewritten(old: bool) -> Callable[[bytes], bytes]:

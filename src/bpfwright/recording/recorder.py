@@ -5,7 +5,7 @@ import os
 from threading import Event, Thread
 
 from bpfwright import _cache
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, Mapping
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Collection, Mapping
 from bpfwright.errors import NotSupported, UsageError, VerifierError
 from bpfwright.formats.recording import Note, Recorded, Recording
 from bpfwright.formats.recording.file import MOST_BYTES, read_run
@@ -17,6 +17,7 @@ from bpfwright.recording.helpers import STACK_ID
 from bpfwright.spec.objects import Function, MapSpec, ObjectSpec
 
 if TYPE_CHECKING:
+    from bpfwright.kernel.journal import Journal
     from bpfwright.kernel.loader import KernelObject
     from bpfwright.kernel.map import KernelMap
     from bpfwright.spec.machine import Link, LoadedMap, LoadedProgram
@@ -64,7 +65,8 @@ class Recorder(Kernel):
 
     def load(self, spec: ObjectSpec, *, programs: frozenset[str] | None = None,
              maps: Mapping[str, LoadedMap] | None = None, pins: str = "",
-             replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None) -> KernelObject:
+             replaces: Mapping[str, tuple[LoadedProgram, str]] | None = None,
+             journal: Journal | None = None) -> KernelObject:
         """Load recording builds of an object's programs; see spec.machine.Machine.load. Raises NotSupported for
         programs that cannot be recorded."""
         self._start()
@@ -73,7 +75,7 @@ class Recorder(Kernel):
         made, plans = instrument(resolved, possible_cpus(), len(self._programs), wanted)
         names = frozenset(p.name for p in wanted)
         try:
-            loaded = super().load(made, programs=names, pins=pins, replaces=replaces,
+            loaded = super().load(made, programs=names, pins=pins, replaces=replaces, journal=journal,
                                   maps={**(maps or {}), **self._machinery})
         except VerifierError as error:
             super().load(spec, programs=names, maps=maps, pins=pins, replaces=replaces).close()
@@ -138,7 +140,7 @@ class Recorder(Kernel):
         """How many runs have begun."""
         return int(self._counter[0]) if self._counter is not None else 0
 
-    def compiled_for(self, features: frozenset[str]) -> None:
+    def compiled_for(self, features: Collection[str]) -> None:
         """See spec.machine.Watch."""
         self._facts["features"] = sorted(features)
 

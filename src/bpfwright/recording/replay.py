@@ -6,7 +6,7 @@ answer that never comes out is an error, so a replay that ends has said what the
 """
 from __future__ import annotations
 
-from bpfwright._typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from bpfwright._typing import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 from bpfwright.errors import Fault, ReplayError, UsageError
 from bpfwright.formats.recording import Note, Recorded, Recording, Run
 from bpfwright.recording.feeding import FIRST_FUNCTION, ReplayProgram, RunStage
@@ -290,7 +290,7 @@ class Replay(Userspace):
 
     # what a session tells (spec.machine.Watch)
 
-    def compiled_for(self, features: frozenset[str]) -> None:
+    def compiled_for(self, features: Collection[str]) -> None:
         """It is what was compiled for then."""
 
     def attach(self, program: str, make: Callable[[], Link]) -> Link:

@@ -83,7 +83,7 @@ class Userspace(World, Unattached):
             raise UsageError(f"checks={checks!r} means nothing", cure='Choose "auto", "always" or "strict".')
         if checks == "strict" and engine != "interpreter":
             raise UsageError("only the interpreter checks strictly", cure='Say engine="interpreter" too.')
-        self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf"))
+        self.target_features = frozenset(("may_goto", "iter_num", "bpf_loop", "atomics", "ringbuf", "coarse_clock"))
         self.concurrent = False  # programs run when they are asked to, and while nobody waits for their events
         if engine not in ("auto", "interpreter", "jit"):
             raise UsageError(f"{engine!r} is no engine", cure='Choose "auto", "interpreter" or "jit".')

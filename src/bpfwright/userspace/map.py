@@ -333,6 +333,9 @@ class UserMap:
 
     # The map itself
 
+    def settle(self) -> None:
+        """Return when every run that began before has ended: here that is so when anyone can ask."""
+
     def freeze(self) -> None:
         """No more writes from outside."""
         self.frozen = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from struct import pack, unpack_from
 
 from bpfwright._typing import Iterator, NamedTuple
@@ -414,6 +414,30 @@ class Btf:
             entry += 3 if wide else 2
         return result
 
+    def find_enumerator(self, name: str) -> tuple[int, int] | None:
+        """(enum, value) of the first enumerator of that name; None when no enum of this BTF has it."""
+        offset = self.string_offset(name)
+        if offset <= 0:
+            return None
+        needle, begin = pack("=I", offset), self._words_at
+        end = begin + 4 * len(self._words)
+        at = self._data.find(needle, begin, end)
+        while at >= 0:
+            word, odd = divmod(at - begin, 4)
+            type_id = 0 if odd else self._holding(word)
+            if type_id and self.kind(type_id) in Kind.ENUMS:
+                for entry in self.enumerators(type_id):
+                    if entry.name == name:
+                        return type_id, entry.value
+            at = self._data.find(needle, at + 4 - odd, end)
+        return None
+
+    def _holding(self, word: int) -> int:
+        """The type whose record a word belongs to."""
+        while self._next_word <= word < len(self._words):
+            self._walk(word)
+        return self.first_id + bisect_right(self._offsets, word) - 1
+
     def parameters(self, type_id: int) -> list[Parameter]:
         """The parameters of a prototype, or of a function."""
         if self.kind(type_id) == Kind.FUNC:
@@ -421,6 +445,10 @@ class Btf:
         words, at, count = self._entries(type_id, frozenset({Kind.FUNC_PROTO}))
         return [Parameter(self.string(words[entry]), words[entry + 1])
                 for entry in range(at + 3, at + 3 + 2 * count, 2)]
+
+    def result_of(self, type_id: int) -> int:
+        """What a prototype returns; 0 is void."""
+        return self._entries(type_id, frozenset({Kind.FUNC_PROTO}))[0][self._at(type_id) + 2]
 
     def variables(self, type_id: int) -> list[SectionVariable]:
         """The variables of a data section."""

@@ -11,10 +11,10 @@ from bpfwright.formats.btf.reader import Btf, Kind
 __all__ = ["BtfBuilder"]
 
 # Words of a record's head, and of each entry, that hold type numbers; names stand in word 0 of both.
-_HEAD_TYPES = {Kind.PTR: (2,), Kind.TYPEDEF: (2,), Kind.VOLATILE: (2,), Kind.CONST: (2,), Kind.RESTRICT: (2,),
+HEAD_TYPES = {Kind.PTR: (2,), Kind.TYPEDEF: (2,), Kind.VOLATILE: (2,), Kind.CONST: (2,), Kind.RESTRICT: (2,),
                Kind.FUNC: (2,), Kind.FUNC_PROTO: (2,), Kind.VAR: (2,), Kind.DECL_TAG: (2,), Kind.TYPE_TAG: (2,),
                Kind.ARRAY: (3, 4)}
-_ENTRY = {Kind.STRUCT: (3, True, 1), Kind.UNION: (3, True, 1), Kind.ENUM: (2, True, None),
+ENTRIES = {Kind.STRUCT: (3, True, 1), Kind.UNION: (3, True, 1), Kind.ENUM: (2, True, None),
           Kind.FUNC_PROTO: (2, True, 1), Kind.DATASEC: (3, False, 0), Kind.ENUM64: (3, True, None)}
 
 
@@ -132,8 +132,8 @@ class BtfBuilder:
     def _translate(self, source: Btf, record: array[int]) -> None:
         kind, vlen = record[1] >> 24 & 0x1F, record[1] & 0xFFFF
         record[0] = self._string(source.string(record[0]))
-        if kind in _ENTRY and _ENTRY[kind][1]:
-            for at in range(3, 3 + vlen * _ENTRY[kind][0], _ENTRY[kind][0]):
+        if kind in ENTRIES and ENTRIES[kind][1]:
+            for at in range(3, 3 + vlen * ENTRIES[kind][0], ENTRIES[kind][0]):
                 record[at] = self._string(source.string(record[at]))
         for at in _type_places(record):
             record[at] = self._copied[id(source), record[at]] if record[at] else 0
@@ -150,8 +150,8 @@ class BtfBuilder:
 def _type_places(record: array[int]) -> list[int]:
     """Which words of a record are numbers of types."""
     kind, vlen = record[1] >> 24 & 0x1F, record[1] & 0xFFFF
-    places = list(_HEAD_TYPES.get(kind, ()))
-    if kind in _ENTRY and _ENTRY[kind][2] is not None:
-        size, _, where = _ENTRY[kind]
+    places = list(HEAD_TYPES.get(kind, ()))
+    if kind in ENTRIES and ENTRIES[kind][2] is not None:
+        size, _, where = ENTRIES[kind]
         places += [at + (where or 0) for at in range(3, 3 + vlen * size, size)]
     return places

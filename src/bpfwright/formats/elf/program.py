@@ -84,11 +84,15 @@ class FileBytes:
         """The file's."""
         return os.fstat(self._file)
 
+    def close(self) -> None:
+        """Close it, once."""
+        os.close(self._file)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        self.close()
 
 
 class Segment(NamedTuple):
