@@ -1,6 +1,7 @@
 """The kernel's symbols: this kernel's, and files that are hidden, foreign or damaged."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from bpfwright import attach
 from bpfwright.errors import BpfwrightError, FormatError, NotSupported, PrivilegeError, TargetError
 from bpfwright.hooks import raw_tracepoint
-from bpfwright.symbols import KernelSymbols, Symbol
+from bpfwright.symbols import KernelSymbols, Symbol, find_in_kernel, kallsyms
 
 FILE = b"""\
 0000000000000000 A per_cpu_start
@@ -61,14 +62,53 @@ def test_addresses_to_names(made: KernelSymbols) -> None:
     assert columns["offset"].tolist() == [0, 1, 7]
 
 
-def test_hidden_addresses_are_said(tmp_path: Path) -> None:
+def in_one_pass(path: Path) -> object:
+    return find_in_kernel([0xFFFFFFFF81000001], path)
+
+
+@pytest.mark.parametrize("ask", [KernelSymbols, in_one_pass])
+def test_hidden_addresses_are_said(ask: Callable[[Path], object], tmp_path: Path) -> None:
     path = tmp_path / "kallsyms"
     path.write_bytes(b"0000000000000000 T _text\n0000000000000000 t helper\n")
     with pytest.raises(PrivilegeError, match="hides the addresses") as raised:
-        KernelSymbols(path)
+        ask(path)
     assert "kptr_restrict" in raised.value.why and "root" in raised.value.cure
     with pytest.raises(NotSupported, match="there is no"):
-        KernelSymbols(tmp_path / "nothing")
+        ask(tmp_path / "nothing")
+
+
+def test_a_module_ends_with_its_page_whatever_its_last_symbols_are_called(tmp_path: Path) -> None:
+    """As the kernel's own image does, with several names for its end."""
+    path = tmp_path / "kallsyms"
+    path.write_bytes(b"ffffffff81000000 T _etext\nffffffff81000000 T _end\nffffffffc0000000 t inside\t[veth]\n")
+    for address, name in ((0xFFFFFFFF81000FFF, "_etext"), (0xFFFFFFFF81001000, ""), (0xFFFFFFFFBFFFFFFF, "")):
+        assert KernelSymbols(path).find(address).name == find_in_kernel([address], path)[address].name == name
+
+
+@given(st.data())
+def test_one_pass_finds_what_the_table_has(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Lines in any order, also those of one address; numbers among them; asked for at every border."""
+    bases = [0, 0x1000, 0xFFFFFFFF81000000, 0xFFFFFFFFC0010000, (1 << 64) - 0x1000]
+    some = st.builds(lambda base, offset: base + offset, st.sampled_from(bases), st.integers(0, 0xFFF) | st.just(0))
+    lines = data.draw(st.lists(st.tuples(some, st.sampled_from("tTaAbD"), st.sampled_from(("", "\t[veth]", "\t[bpf]"))),
+                               max_size=12))
+    text = "".join(f"{address:016x} {kind} s{number}{module}\n"
+                   for number, (address, kind, module) in enumerate(lines))
+    path = tmp_path_factory.getbasetemp() / "any-kallsyms"
+    path.write_text(text)
+    asked = {address + more & (1 << 64) - 1 for address, _, _ in lines for more in (-1, 0, 1, 0x1000)} | {5}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kallsyms, "PART_SIZE", data.draw(st.sampled_from((7, 64, 1 << 20))))
+        try:
+            found: object = find_in_kernel(asked, path)
+        except PrivilegeError as problem:
+            found = problem.what
+        try:
+            table = KernelSymbols(path)
+            expected: object = {address: table.find(address) for address in asked}
+        except PrivilegeError as problem:
+            expected = problem.what
+    assert found == expected
 
 
 @pytest.mark.parametrize(("text", "offset"), [
@@ -79,6 +119,10 @@ def test_what_is_no_list_is_refused(tmp_path: Path, text: bytes, offset: int) ->
     with pytest.raises(FormatError, match="not a list of kernel symbols") as raised:
         KernelSymbols(tmp_path / "kallsyms")
     assert raised.value.offset == offset
+    try:
+        find_in_kernel([0xFFFFFFFF81000001], tmp_path / "kallsyms")  # which looks at what it needs only
+    except FormatError as problem:
+        assert "not a list of kernel symbols" in problem.what
 
 
 def test_an_empty_list_knows_nothing(tmp_path: Path) -> None:
@@ -98,8 +142,10 @@ def test_damage_is_an_error_or_nothing(tmp_path_factory: pytest.TempPathFactory,
         symbols = KernelSymbols(path)
     except BpfwrightError:
         return
-    symbols.resolve([0, 0xFFFFFFFF81000041, 0xFFFFFFFFC0010020, (1 << 64) - 1]).columns()
+    asked = [0, 0xFFFFFFFF81000041, 0xFFFFFFFFC0010020, (1 << 64) - 1]
+    symbols.resolve(asked).columns()
     symbols.addresses("vfs_read")
+    find_in_kernel(asked, path)
 
 
 @pytest.mark.kernel
@@ -116,6 +162,8 @@ def test_every_function_of_this_kernel() -> None:
     found = symbols.resolve(addresses)
     assert not found.offsets.any()
     assert found.columns()["name"].tolist() == list(known.values())
+    some = [int(address) for address in addresses[::97]]
+    assert [symbol.name for symbol in find_in_kernel(some).values()] == [known[each] for each in sorted(some)]
     # Between two symbols of the kernel itself it is the first one's.
     assert symbols.find(symbols.address("vfs_read") + 1) == Symbol("vfs_read", 1, "")
 

@@ -98,7 +98,7 @@ def has_ended(symbols: ProcessSymbols) -> bool:
 def test_a_number_that_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(compiled(tmp_path, "program")) as (process, addresses):
         symbols = ProcessSymbols(process.pid)
-        monkeypatch.setattr(ProcessSymbols, "_start_time", lambda _: b"another")
+        monkeypatch.setattr(ProcessSymbols, "_look", lambda _: (b"", b"another"))
         assert symbols.find(addresses[0]).name == "shown"
         assert not symbols.refresh() and symbols.ended
 
@@ -204,7 +204,8 @@ def test_what_a_runtime_made_in_a_container() -> None:
         "start = ctypes.addressof(ctypes.c_char.from_buffer(m))",
         "open(f'/tmp/perf-{os.getpid()}.map', 'w').write(f'{start:x} 40 contained {os.getpid()}\\n')",
         "print(hex(start), flush=True)", "sys.stdin.read()"])
-    inside = f"mount -t tmpfs none /tmp && exec {sys.executable} -c {shlex.quote(script)}"
+    python = os.path.realpath(sys.executable)  # an environment may be below /tmp
+    inside = f"mount -t tmpfs none /tmp && exec {python} -c {shlex.quote(script)}"
     with running("unshare", "-mp", "--fork", "--kill-child", "--propagation", "private", "sh", "-c",
                  inside) as (outer, [start]):
         pid = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())

@@ -12,13 +12,15 @@ from bpfwright.formats.elf.program import (ET_DYN, ET_EXEC, LARGEST_TABLE, PT_LO
 from bpfwright.symbols.debugfiles import find_debug_file, read_minidebuginfo
 from bpfwright.symbols.demangling import demangle
 from bpfwright.symbols.plt import find_stubs
-from bpfwright.symbols.table import Addresses, Indices, Resolved, Symbol, SymbolTable, as_addresses
+from bpfwright.symbols.symbol import Symbol
+from bpfwright.symbols.table import Addresses, Indices, Resolved, SymbolTable, as_addresses
 
 if TYPE_CHECKING:
     from bpfwright.formats.dwarf.lines import SourceLine, SourceLines
 
 __all__ = ["ElfSymbols"]
 
+_LOOKED_UP = 64
 _SYMBOL = np.dtype([("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"),
                     ("size", "<u8")])
 _SYMTAB, _DYNSYM, _NOBITS = 2, 11, 8
@@ -54,8 +56,8 @@ class ElfSymbols:
     Raises ElfError for what is no such file or is damaged, TargetError when it is not there.
     """
 
-    __slots__ = ("_digest", "_file", "_home", "_lines", "_names", "_pool", "_pools", "_roots", "_segments", "_table",
-                 "_values", "build_id", "debug_path", "path")
+    __slots__ = ("_digest", "_file", "_home", "_lines", "_looked_up", "_names", "_pool", "_pools", "_roots",
+                 "_segments", "_table", "_values", "build_id", "debug_path", "path")
 
     def __init__(self, path: str | PathLike[str], *, roots: Sequence[str] = ("",)) -> None:
         self._begin(fspath(path), fspath(path), roots)
@@ -92,6 +94,7 @@ class ElfSymbols:
         self._roots = tuple(roots)
         self.debug_path = ""
         self._lines: SourceLines | None = None
+        self._looked_up: dict[str, list[int]] = {}
 
     # reading
 
@@ -145,6 +148,8 @@ class ElfSymbols:
 
     def addresses(self, name: str) -> list[int]:
         """The addresses of a symbol by its name in the file (mangled, if it is); there may be several local ones."""
+        if name in self._looked_up:
+            return list(self._looked_up[name])
         found: set[int] = set()
         wanted = name.encode("utf-8", "surrogateescape")
         for index, pool in enumerate(self._pools):
@@ -156,6 +161,8 @@ class ElfSymbols:
             if places:
                 rows = np.flatnonzero((self._pool == index) & np.isin(self._names, places))
                 found.update(self._values[rows].tolist())
+        if len(self._looked_up) < _LOOKED_UP:  # a few names are asked for in every process
+            self._looked_up[name] = sorted(found)
         return sorted(found)
 
     def address(self, name: str) -> int:

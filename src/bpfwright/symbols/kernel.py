@@ -1,15 +1,16 @@
 """The kernel's symbols: /proc/kallsyms, in which modules and BPF programs stand too."""
 from __future__ import annotations
 
-from errno import EPERM
 from os import PathLike, fspath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bpfwright._typing import Sequence
-from bpfwright.errors import FormatError, NotSupported, PrivilegeError, TargetError
-from bpfwright.symbols.table import Addresses, Indices, Resolved, Symbol, SymbolTable, as_addresses
+from bpfwright.errors import TargetError
+from bpfwright.symbols.kallsyms import KALLSYMS, PART_SIZE, hidden, not_a_list, opened
+from bpfwright.symbols.symbol import Symbol
+from bpfwright.symbols.table import Addresses, Indices, Resolved, SymbolTable, as_addresses
 
 __all__ = ["KernelSymbols"]
 
@@ -19,7 +20,6 @@ _NIBBLES = np.full(256, 255, dtype=np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789", np.uint8)] = range(10)
 _NIBBLES[np.frombuffer(b"abcdef", np.uint8)] = range(10, 16)
 _NIBBLES[np.frombuffer(b"ABCDEF", np.uint8)] = range(10, 16)
-_LARGEST = 1 << 30  # bytes of the file
 
 
 class KernelSymbols:
@@ -39,16 +39,9 @@ class KernelSymbols:
 
     __slots__ = ("_addresses", "_data", "_ends", "_names", "_rows", "_table")
 
-    def __init__(self, path: str | PathLike[str] = "/proc/kallsyms") -> None:
-        try:
-            with open(path, "rb") as file:
-                data = file.read(_LARGEST)
-        except FileNotFoundError:
-            raise NotSupported(f"there is no {fspath(path)}", why="this kernel is built without CONFIG_KALLSYMS, or "
-                               "/proc is not mounted") from None
-        except PermissionError as error:
-            raise PrivilegeError(f"{fspath(path)} cannot be read", error.errno or EPERM, why=error.strerror or "",
-                                 cure="Run it as root.") from error
+    def __init__(self, path: str | PathLike[str] = KALLSYMS) -> None:
+        with opened(path) as file:
+            data = b"".join(iter(lambda: file.read(PART_SIZE), b""))  # no buffer of what a file might have at most
         self._read(data, fspath(path))
 
     def _read(self, data: bytes, path: str) -> None:
@@ -60,7 +53,7 @@ class KernelSymbols:
         starts: Indices = np.append(np.int64(0), ends[:-1] + 1) if len(ends) else ends
         short = np.flatnonzero(ends - starts < _DIGITS + 4)
         if len(short):
-            raise FormatError(f"{path} is not a list of kernel symbols", offset=int(starts[short[0]]))
+            raise not_a_list(path, int(starts[short[0]]))
         self._addresses = np.zeros(len(starts), dtype=np.uint64)
         wrong = (text[starts + _DIGITS] != 32) | (text[starts + _DIGITS + 2] != 32) if len(starts) else starts != starts
         for place in range(_DIGITS):
@@ -68,11 +61,9 @@ class KernelSymbols:
             wrong |= nibbles == 255
             self._addresses = (self._addresses << np.uint64(4)) | nibbles.astype(np.uint64)
         if wrong.any():
-            raise FormatError(f"{path} is not a list of kernel symbols", offset=int(starts[np.flatnonzero(wrong)[0]]))
+            raise not_a_list(path, int(starts[np.flatnonzero(wrong)[0]]))
         if len(starts) and not self._addresses.any():
-            raise PrivilegeError("the kernel hides the addresses of its symbols", EPERM,
-                                 why=f"all of {path} are zero: sysctl kernel.kptr_restrict, or no CAP_SYSLOG",
-                                 cure="Run it as root, or as root: sysctl kernel.kptr_restrict=1")
+            raise hidden(path)
         self._names = starts + _DIGITS + 3
         self._ends = ends
         kinds = text[starts + _DIGITS + 1] if len(starts) else text[:0]
@@ -95,7 +86,7 @@ class KernelSymbols:
         module = module[self._rows]
         order = np.argsort(addresses, kind="stable")
         changes = np.append(module[order][1:] != module[order][:-1], True)
-        last = order[changes]
+        last = np.isin(addresses, addresses[order[changes]])  # each name of it: the first one is shown
         limits[last] = (addresses[last] // _PAGE + np.uint64(1)) * _PAGE
         return limits
 

@@ -11,8 +11,10 @@ from bpfwright.symbols.demangling import demangle
 from bpfwright.symbols.elf import ElfSymbols
 from bpfwright.symbols.files import FileCache, shared_files
 from bpfwright.symbols.jit import PerfMap
-from bpfwright.symbols.mappings import Mapping, read_mappings
-from bpfwright.symbols.table import Addresses, Indices, Resolved, Symbol, as_addresses
+from bpfwright.symbols.mappings import Mapping, read_code, read_mappings
+from bpfwright.symbols.reach import is_ours
+from bpfwright.symbols.symbol import Symbol
+from bpfwright.symbols.table import Addresses, Indices, Resolved, as_addresses
 
 if TYPE_CHECKING:
     from bpfwright.formats.dwarf.lines import SourceLine
@@ -22,6 +24,7 @@ __all__ = ["ProcessSymbols"]
 _KERNEL_HALF = np.uint64(1 << 63)
 _MOST_REMEMBERED = 1 << 17  # mappings that went; the kernel lets a process have 65,530
 _LARGEST_VDSO = 1 << 20
+_OF_THE_KERNEL = ("[vdso]", "[vsyscall]")
 
 
 class ProcessSymbols:
@@ -43,8 +46,8 @@ class ProcessSymbols:
     Raises TargetError when there is no such process, and PrivilegeError when its memory is not ours to look at.
     """
 
-    __slots__ = ("_ends", "_files", "_jit", "_loaded", "_mappings", "_roots", "_same_root", "_started", "_starts",
-                 "ended", "pid", "problems")
+    __slots__ = ("_code", "_ends", "_files", "_jit", "_loaded", "_looks", "_mappings", "_roots", "_same_root",
+                 "_started", "_starts", "ended", "pid", "problems")
 
     def __init__(self, pid: int, *, files: FileCache | None = None) -> None:
         self.pid = pid
@@ -53,26 +56,18 @@ class ProcessSymbols:
         self._files = files if files is not None else shared_files()
         self._mappings: list[Mapping] = []
         self._loaded: dict[tuple[object, ...], ElfSymbols | None] = {}
-        started = self._start_time()
-        if started is None:
-            raise TargetError(f"there is no process {pid}")
-        self._started = started
-        self._same_root = self._shares_root()
-        self._roots = ("",) if self._same_root else (f"/proc/{pid}/root", "")
-        self._jit = PerfMap(*self._perf_map())
+        self._started = b""
+        self._looks: list[bytes] = []
+        self._code: list[Mapping] = []
+        self._jit: PerfMap | None = None
         self._index()
         if not self.refresh():
-            raise TargetError(f"process {pid} has just ended")
+            raise TargetError(f"there is no process {pid}")
+        self._same_root = self._shares_root()
+        self._roots = ("",) if self._same_root else (f"/proc/{pid}/root", "")
+        self._keep_files()
 
     # what the process is
-
-    def _start_time(self) -> bytes | None:
-        """When it was started: a number is used again, but not with the same time. None: it is not there (any more)."""
-        try:
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                return file.read().rpartition(b")")[2].split()[19]
-        except (OSError, IndexError):
-            return None
 
     def _shares_root(self) -> bool:
         try:
@@ -82,7 +77,7 @@ class ProcessSymbols:
         except OSError:
             return False
 
-    def _perf_map(self) -> tuple[list[str], list[int]]:
+    def _perf_map(self) -> PerfMap:
         """Where its runtime writes what it made: under its own number in its own root. And whose file that may be."""
         number, users = str(self.pid), [0, os.geteuid()]
         try:
@@ -96,39 +91,77 @@ class ProcessSymbols:
         except (OSError, ValueError):
             pass
         path = f"/tmp/perf-{number}.map"
-        return [f"/proc/{self.pid}/root{path}", *([path] if self._same_root else [])], users
+        return PerfMap([f"/proc/{self.pid}/root{path}", *([path] if self._same_root else [])], users)
 
     # what it has mapped
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
         """What it has mapped, and had where nothing else came, by address."""
+        self._recall()
         return tuple(self._mappings)
+
+    @property
+    def code(self) -> tuple[Mapping, ...]:
+        """What was executable when it was last looked at. This is quicker than all that it has mapped."""
+        return tuple(self._code)
 
     def refresh(self) -> bool:
         """Look at what it has mapped now. False when it has ended; what was known then stays."""
         if self.ended:
             return False
         try:
-            with open(f"/proc/{self.pid}/maps", "rb") as file:
-                text = file.read()
+            text, started = self._look()
         except PermissionError as error:
             raise PrivilegeError(f"what process {self.pid} has mapped cannot be read", error.errno or 1,
                                  why="it belongs to another user, or is protected",
                                  cure="Run it as root, or with CAP_SYS_PTRACE.") from error
-        except OSError:
+        except (OSError, IndexError):
             self.ended = True
             return False
-        if self._start_time() != self._started:
+        if started != (self._started or started):
             self.ended = True
             return False
+        first, self._started = not self._started, started
         try:
-            now = read_mappings(text)
+            code = read_code(text)
         except FormatError as error:
             raise FormatError(f"/proc/{self.pid}/maps: {error.what}", why=error.why) from error
-        if now:  # of a process that is ending they are gone before it is
-            self._remember(now)
+        if text:  # of a process that is ending they are gone before it is
+            self._looks.append(text)
+            self._code = code
+            if not first:
+                self._keep_files()
         return True
+
+    def _look(self) -> tuple[bytes, bytes]:
+        """Its mappings, and when it was started: its number is used again, but not with the same time.
+
+        Both are read by way of one folder, which stays that of this process when it has ended.
+        """
+        folder = os.open(f"/proc/{self.pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            text = _read("maps", folder)
+            return text, _read("stat", folder).rpartition(b")")[2].split()[19]
+        finally:
+            os.close(folder)
+
+    def _keep_files(self) -> None:
+        """Read at once what may be out of reach later."""
+        for mapping in self._code:
+            if mapping.of_file and not is_ours(mapping):
+                self._symbols(mapping)
+        if self._jit is None and any(not m.of_file and m.path not in _OF_THE_KERNEL for m in self._code):
+            self._jit = self._perf_map()
+
+    def _recall(self) -> None:
+        """Read the looks at it that nobody has asked about yet."""
+        looks, self._looks = self._looks, []
+        for text in looks:
+            try:
+                self._remember(read_mappings(text))
+            except FormatError as error:
+                raise FormatError(f"/proc/{self.pid}/maps: {error.what}", why=error.why) from error
 
     def _remember(self, now: list[Mapping]) -> None:
         starts = np.array([m.start for m in now], dtype=np.uint64)
@@ -141,21 +174,10 @@ class ProcessSymbols:
             now = sorted(now + kept[:_MOST_REMEMBERED])
         self._mappings = now
         self._index()
-        for mapping in now:
-            if mapping.executable and mapping.of_file and not self._ours(mapping):
-                self._symbols(mapping)
 
     def _index(self) -> None:
         self._starts: Addresses = np.array([m.start for m in self._mappings], dtype=np.uint64)
         self._ends: Addresses = np.array([m.end for m in self._mappings], dtype=np.uint64)
-
-    def _ours(self, mapping: Mapping) -> bool:
-        """Whether its path leads us to the very same file."""
-        try:
-            stat = os.stat(mapping.path)
-        except (OSError, ValueError):
-            return False
-        return stat.st_ino == mapping.inode and (os.major(stat.st_dev), os.minor(stat.st_dev)) == mapping.device
 
     # symbols of what is mapped
 
@@ -171,7 +193,7 @@ class ProcessSymbols:
         return self._loaded[key]
 
     def _open(self, mapping: Mapping) -> ElfSymbols | None:
-        places = [mapping.path] if self._ours(mapping) else []
+        places = [mapping.path] if is_ours(mapping) else []
         if not self.ended:
             places.append(f"/proc/{self.pid}/map_files/{mapping.start:x}-{mapping.end:x}")
             inside = f"/proc/{self.pid}/root{mapping.path}"
@@ -233,18 +255,35 @@ class ProcessSymbols:
                 names += found[0]
                 modules += [mapping.path or "[anon]"] * len(found[0])
                 continue
+            if self._jit is None:
+                self._jit = self._perf_map()
             if not looked:
                 self._jit.refresh()
                 looked = True
-            texts, made, which_made, offset = self._in_memory(mapping, wanted[rows], demangled)
+            texts, made, which_made, offset = self._in_memory(self._jit, mapping, wanted[rows], demangled)
             which[rows] = which_made + len(names)
             offsets[rows] = offset
             names += texts
             modules += made
         return Resolved(names, modules, which, offsets)
 
+    def addresses(self, name: str, *, module: str = "") -> list[int]:
+        """Where a symbol of that name is, in the files whose own name has `module` in it; data too."""
+        found: set[int] = set()
+        looked: set[str] = set()
+        for mapping in self.mappings:
+            if not mapping.executable or mapping.path in looked or module not in mapping.path.rpartition("/")[2]:
+                continue
+            symbols = self._symbols(mapping)
+            bias = None if symbols is None else _bias(symbols, mapping)
+            if symbols is not None and bias is not None:
+                looked.add(mapping.path)
+                found.update(bias + address for address in symbols.addresses(name))
+        return sorted(found)
+
     def _places(self, wanted: Addresses) -> Indices:
         """The mapping that each address is in, -1 for none."""
+        self._recall()
         if not self._mappings:
             return np.full(len(wanted), -1, dtype=np.int64)
         at: Indices = np.searchsorted(self._starts, wanted, "right").astype(np.int64) - 1
@@ -262,13 +301,14 @@ class ProcessSymbols:
             which = np.where(loaded, which, len(names) - 1)
         return at, (names, begins, which), begins[which]
 
-    def _in_memory(self, mapping: Mapping, wanted: Addresses, demangled: bool,
+    @staticmethod
+    def _in_memory(jit: PerfMap, mapping: Mapping, wanted: Addresses, demangled: bool,
                    ) -> tuple[list[str], list[str], Indices, Addresses]:
-        rows = self._jit.find(wanted)
+        rows = jit.find(wanted)
         distinct, which = np.unique(rows, return_inverse=True)
         names, modules, begins = [], [], np.zeros(len(distinct), dtype=np.uint64)
         for place, row in enumerate(distinct.tolist()):
-            name, begin = self._jit.entry(row) if row >= 0 else ("", mapping.start)
+            name, begin = jit.entry(row) if row >= 0 else ("", mapping.start)
             if row < 0 and mapping.of_file:
                 begin = mapping.start - mapping.offset
             names.append(demangle(name) if demangled else name)
@@ -293,6 +333,28 @@ class ProcessSymbols:
             return []
         at, loaded = symbols.at_offsets(wanted - np.uint64(mapping.start) + np.uint64(mapping.offset))
         return symbols.lines(int(at[0])) if loaded[0] else []
+
+
+def _bias(symbols: ElfSymbols, mapping: Mapping) -> int | None:
+    """How far from its own addresses a file is loaded. A segment may begin within the mapping's first page."""
+    offsets = np.array([mapping.offset, mapping.offset + 4095], dtype=np.uint64)
+    at, loaded = symbols.at_offsets(offsets)
+    for place, offset in enumerate((0, 4095)):
+        if loaded[place]:
+            return mapping.start + offset - int(at[place])
+    return None
+
+
+def _read(name: str, folder: int) -> bytes:
+    """A file of a process's folder."""
+    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        pieces = []
+        while piece := os.read(file, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(file)
 
 
 def _inode(path: str) -> int:

@@ -8,32 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bpfwright._typing import NamedTuple, Sequence
+from bpfwright._typing import Sequence
 from bpfwright.errors import UsageError
+from bpfwright.symbols.symbol import Symbol
 
-__all__ = ["Addresses", "Indices", "Resolved", "Symbol", "SymbolTable", "as_addresses"]
+__all__ = ["Addresses", "Indices", "Resolved", "SymbolTable", "as_addresses"]
 
 Addresses = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
 _NESTED = 64  # symbols that lie in one another; what is deeper in a damaged table is not looked for
-
-
-class Symbol(NamedTuple):
-    """What an address is in: `offset` bytes behind the begin of `name`, which belongs to `module`.
-
-    `module` is a kernel module (empty for the kernel itself), the path of a file, `[anon]`, `[vdso]`, `[jit]` and the
-    like, or `[unknown]`. Without a name, `offset` is the address in the file, as debuggers count it, else counts from
-    the mapping's begin; in `[unknown]` it is the address itself.
-    """
-
-    name: str
-    offset: int
-    module: str
-
-    def __str__(self) -> str:
-        where = f"{self.name}+{self.offset:#x}" if self.name else f"{self.offset:#x}"
-        return f"{where} ({self.module})" if self.module else where
 
 
 class Resolved:
