@@ -135,8 +135,8 @@ SYNTAX: list[tuple[str, list[tuple[str, str, str]]]] = [
     ('hardware:foo { }', [
         ('there is no hardware event `foo`', '1:foo', 'There are cpu-cycles, instructions, cache-references, cache-misses, branch-instructions, branch-misses, bus-cycles, frontend-stalls, backend-stalls, ref-cycles.'),
     ]),
-    ('iter:tasks { }', [
-        ('there is no iterator `tasks`', '1:tasks', 'Did you mean `iter:task`?'),
+    ('iter:my-tasks { }', [
+        ('there is no iterator `my-tasks`', '1:my-tasks', "Write `iter:task`, or list them: -l 'iter:*'."),
     ]),
     ('uprobe:readline { }', [
         ('the binary is missing', '1:readline', 'Write `uprobe:/path/to/binary:readline`, or give a process.'),

@@ -141,7 +141,7 @@ def test_all_scripts_of_the_package_parse() -> None:
         assert render(parse(printed).program) == printed
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", [name for name in LIBRARY if name != "container_of"])  # that one is syntax
 def test_the_library_counts_arguments(name: str) -> None:
     known = LIBRARY[name]
     for given in range(min(known.most, 5) + 2):

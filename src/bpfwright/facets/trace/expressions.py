@@ -208,10 +208,29 @@ class Expressions(Cursor):
             return tree.Boolean(self.since(token.start), word == "true")
         if self.kind == "(":
             opened = self.take()
+            if word == "container_of":
+                return self.container_of(token, opened)
             arguments = self.listed(")", opened, "an argument")
             self.height = self.taller(self.height + 1)
             return tree.Call(self.since(token.start), word, arguments)
         return tree.Name(self.since(token.start), word)
+
+    def container_of(self, token: Token, opened: Token) -> Expression:
+        """`container_of(pointer, type, member.path)`: the pointer in bytes, less the member's offset, as the type's."""
+        pointer = self.expression()
+        self.expect(",", "`container_of` needs a type", "Write `container_of($pointer, struct name, member)`.")
+        of = self.type_or_expression()
+        self.expect(",", "`container_of` needs a member", "Write `container_of($pointer, struct name, member)`.")
+        path = [self.name(f"{self.seen()} is no member", "Write `member` or `member.inner`.")]
+        while self.took("."):
+            path.append(self.name(f"{self.seen()} is no member", "Write `member` or `member.inner`."))
+        self.close(")", opened)
+        self.height = self.taller(self.height + 4)
+        span = self.since(token.start)
+        byte = tree.Pointer(span, tree.NamedType(span, "", "uint8"))
+        whole = of if isinstance(of, TypeName) else tree.TypeOf(span, of)
+        moved = tree.Binary(span, "-", tree.Cast(span, byte, pointer), tree.OffsetOf(span, of, tuple(path)))
+        return tree.Cast(span, tree.Pointer(span, whole), moved)
 
     def bracket(self, token: Token) -> Expression:
         """What begins with `(`: a cast, a tuple, a record, or an expression."""

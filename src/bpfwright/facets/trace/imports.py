@@ -23,16 +23,22 @@ class Files(Protocol):
 
 
 class Disk:
-    """The files of this machine."""
+    """The files of this machine. `asked` has the path of each that was asked for, there or not."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
 
     def names(self, path: str) -> list[str] | None:
         import os
+        self.asked.append(os.path.abspath(path))
         try:
             return sorted(os.listdir(path))
         except OSError:
             return None
 
     def read(self, path: str) -> str | None:
+        import os
+        self.asked.append(os.path.abspath(path))
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 return file.read()

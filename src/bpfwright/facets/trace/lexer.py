@@ -141,7 +141,7 @@ class _Lexer:
             elif c == "}":
                 depth -= 1
                 if depth <= 0 and not content.startswith("typedef", at):
-                    now += 1
+                    now = self.attribute(now + 1)
                     after = self.blanks(now)
                     if content[after:after + 1] == ";":
                         now = after + 1
@@ -156,6 +156,20 @@ class _Lexer:
             else:
                 self.refuse(at, at + len(self.word(at)), "this definition in C has no end", "Close it with `;`.")
         self.tokens.append(Token("C", content[at:now].rstrip(), at, now))
+        return now
+
+    def attribute(self, at: int) -> int:
+        """The end of `__attribute__((...))`, where one stands behind a definition."""
+        content = self.content
+        start = self.blanks(at)
+        if not content.startswith("__attribute__", start):
+            return at
+        now, depth = start + len("__attribute__"), 0
+        while now < self.size:
+            depth += (content[now] == "(") - (content[now] == ")")
+            now += 1
+            if not depth and content[now - 1] == ")":
+                break
         return now
 
     def points(self, at: int) -> int:

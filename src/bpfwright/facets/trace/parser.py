@@ -1,10 +1,11 @@
 """From a script to its tree: what stands outside of bodies, in any number and order the language lets pass."""
 from __future__ import annotations
 
-from bpfwright._typing import NamedTuple
+from bpfwright._typing import NamedTuple, Sequence
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.lexer import Token
-from bpfwright.facets.trace.library import DEFAULTS, MAP_KINDS, SETTINGS
+from bpfwright.facets.trace.configuration import DEFAULTS, SETTINGS
+from bpfwright.facets.trace.library import MAP_KINDS
 from bpfwright.facets.trace.points import Wrong, attach_point
 from bpfwright.facets.trace.statements import Statements
 from bpfwright.facets.trace.text import Mistakes, Note, Span, Text
@@ -19,14 +20,15 @@ class Parsed(NamedTuple):
     warnings: tuple[Note, ...]
 
 
-def parse(content: str, file: str = "", *, with_process: bool = False) -> Parsed:
+def parse(content: str, file: str = "", *, with_process: bool = False, words: Sequence[str] = ()) -> Parsed:
     """The tree of a script. Raises Mistakes (a CompileError) with all that is wrong, at most twenty.
 
     `with_process`: a process is given on the command line, so that user probes may leave their binary away.
-    Names are not looked up here: a macro or an import may bring them.
+    `words` are the positional parameters, which attach points may name. Names are not looked up here: a macro or an
+    import may bring them.
     """
     text = Text(content, file)
-    parser = _Parser(text, with_process)
+    parser = _Parser(text, with_process, words)
     program = parser.program()
     if parser.mistakes:
         raise Mistakes(parser.mistakes)
@@ -34,8 +36,9 @@ def parse(content: str, file: str = "", *, with_process: bool = False) -> Parsed
 
 
 class _Parser(Statements):
-    def __init__(self, text: Text, with_process: bool) -> None:
+    def __init__(self, text: Text, with_process: bool, words: Sequence[str]) -> None:
         super().__init__(text)
+        self.words = words
         self.with_process = with_process
         self.settings: list[tree.Setting] = []
         self.imports: list[tree.Import] = []
@@ -104,7 +107,8 @@ class _Parser(Statements):
                 self.refuse_here("an attach point is missing behind the comma", "Remove the comma.")
             self.take()
             try:
-                points.append(attach_point(str(token.value), self.since(token.start), self.warn, self.with_process))
+                points.append(attach_point(str(token.value), self.since(token.start), self.warn, self.with_process,
+                                           self.words))
             except Wrong as wrong:  # the body is read all the same
                 self.mistake(wrong.note)
             if not self.took(","):

@@ -1,7 +1,7 @@
 """Attach points, provider by provider: `kprobe:vfs_read+8`, `u:/bin/bash:readline`, `interval:1s`, ..."""
 from __future__ import annotations
 
-from bpfwright._typing import Callable, NoReturn
+from bpfwright._typing import Callable, NoReturn, Sequence
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.lexer import DURATIONS
 from bpfwright.facets.trace.text import Note, Span, nearest
@@ -20,7 +20,6 @@ EVENTS = {
 }
 _ALIASES = {"cpu": "cpu-clock", "faults": "page-faults", "cs": "context-switches", "cycles": "cpu-cycles",
             "branches": "branch-instructions"}
-_ITERATORS = ("task", "task_file", "task_vma")
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
@@ -46,13 +45,21 @@ class _Part:
         raise Wrong(Note(span if span.end > span.start else Span(span.text, span.start, span.start + 1), what, cure))
 
 
-def attach_point(raw: str, span: Span, warn: Callable[[Note], None], with_process: bool = False) -> tree.AttachPoint:
-    """The attach point that `raw` writes. `with_process`: a process is given, so that user probes need no binary."""
+def attach_point(raw: str, span: Span, warn: Callable[[Note], None], with_process: bool = False,
+                 words: Sequence[str] = ()) -> tree.AttachPoint:
+    """The attach point that `raw` writes. `with_process`: a process is given, so that user probes need no binary.
+    `words` are put in for positional parameters; a time or an address may keep its parameter.
+    """
+    written = raw
+    raw = _with_words(raw, words) if "$" in raw and words else raw
     label, start = "", 0
     equals = raw.find("=")
     if equals > 0 and raw[:equals].isidentifier():
         label, start = raw[:equals], equals + 1
     parts, source = _split(raw, start, span)
+    if raw != written:  # what is wrong may stand in a parameter: then it is the whole
+        parts = [_Part(part.text, span) for part in parts]
+        source = source and _Part(source.text, span)
     first = parts[0]
     name = first.text
     provider = SHORT.get(name, _OLD.get(name, name))
@@ -67,6 +74,22 @@ def attach_point(raw: str, span: Span, warn: Callable[[Note], None], with_proces
             source.refuse(f"`{provider}` takes no source line", "Write `uprobe:binary@file:line`.")
         return _source_line(here, label, parts, source)
     return build(here, label, provider, parts, with_process)
+
+
+def _with_words(raw: str, words: Sequence[str]) -> str:
+    """With `$1`, `$2`, ... as they are given, but in quotes."""
+    text, quoted, at = "", False, 0
+    while at < len(raw):
+        c = raw[at]
+        at += 1
+        quoted ^= c == '"'
+        end = at
+        while c == "$" and not quoted and raw[end:end + 1].isdigit():
+            end += 1
+        number = int(raw[at:end] or "0")
+        text += words[number - 1] if 0 < number <= len(words) else raw[at - 1:end] if end > at else c
+        at = end
+    return text
 
 
 def _split(raw: str, start: int, span: Span) -> tuple[list[_Part], _Part | None]:
@@ -310,11 +333,9 @@ def _usdt(span: Span, label: str, provider: str, parts: list[_Part], with_proces
 
 def _iterator(span: Span, label: str, provider: str, parts: list[_Part], _: bool) -> tree.AttachPoint:
     _count(parts, 1, 2, "iter:task")
-    kind = parts[1].text
-    if kind not in _ITERATORS:
-        close = nearest(kind, _ITERATORS)
-        parts[1].refuse(f"there is no iterator `{kind}`",
-                        f"Did you mean `iter:{close}`?" if close else f"There are {', '.join(_ITERATORS)}.")
+    kind = _named(parts[1], "the iterator", "iter:task")
+    if "*" not in kind and not kind.isidentifier():
+        parts[1].refuse(f"there is no iterator `{kind}`", "Write `iter:task`, or list them: -l 'iter:*'.")
     return tree.Iterator(span, label, kind, _named(parts[2], "the pin", "iter:task:name") if len(parts) == 3 else "")
 
 

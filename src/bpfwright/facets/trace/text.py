@@ -4,7 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import Iterable, NamedTuple
 from bpfwright.errors import CompileError
 
-__all__ = ["Mistakes", "Note", "Span", "Text", "nearest"]
+__all__ = ["Mistakes", "Note", "Span", "Text", "did_you_mean", "nearest"]
 
 MOST_MISTAKES = 20
 
@@ -72,6 +72,9 @@ class Span(NamedTuple):
         return Span(self.text, self.start, other.end)
 
 
+_WIDEST, _BEFORE = 200, 80
+
+
 class Note(NamedTuple):
     """One thing said about a place: what it is, and what to write instead. A warning until it is raised."""
 
@@ -85,8 +88,21 @@ class Note(NamedTuple):
         line, column = span.text.position(span.start)
         source = span.text.line(line)
         end = min(column + span.end - span.start, max(len(source), column + 1))
-        return CompileError(self.what, file=span.text.file, line=line, column=column, end_column=end, source=source,
-                            cure=self.cure)
+        return _Placed(self.what, file=span.text.file, line=line, column=column, end_column=end, source=source,
+                       cure=self.cure)
+
+
+class _Placed(CompileError):
+    """A mistake as it is shown: of a very long line only the part around it, and nothing that a terminal obeys."""
+
+    def __str__(self) -> str:
+        first = max(0, self.column - _BEFORE) if len(self.source) > _WIDEST else 0
+        shown = self.source[first:first + _WIDEST] if len(self.source) > _WIDEST else self.source
+        safe = "".join([c if c.isprintable() or c == "\t" else "?" for c in shown])
+        end = min(self.end_column - first, len(safe) + 1)
+        part = CompileError(self.what, file=self.file, line=self.line, column=self.column - first, end_column=end,
+                            source=safe, cure=self.cure)
+        return str(part)
 
 
 class Mistakes(CompileError):
@@ -110,17 +126,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The known name that `word` is most likely a slip of, or nothing."""
     if len(word) > 40:
         return ""
-    best, least = "", 1 + max(1, len(word) // 3)
+    best, least = "", 1 + min(3, max(1, len(word) // 3))
+    letters = set(word.lower())
     for name in known:
-        if abs(len(name) - len(word)) <= least:
-            distance = _distance(word.lower(), name.lower())
+        # A letter that only one of them has is one change at least: most of a kernel's names end here.
+        if abs(len(name) - len(word)) <= least and len(letters ^ (found := set(name.lower()))) <= 2 * least and \
+                len(letters - found) <= least and len(found - letters) <= least:
+            distance = _distance(word.lower(), name.lower(), least)
             if distance < least or (best and distance == least and len(name) > len(best)):  # letters get lost
                 best, least = name, distance
     return best
 
 
-def _distance(one: str, other: str) -> int:
-    """Insertions, deletions, replacements and swaps of neighbours from one word to the other."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "", before: str = "") -> str:
+    """The cure for a name that is not there: the nearest one, or what else is to be done."""
+    close = nearest(word, known)
+    return f"Did you mean `{before}{close}`?" if close else otherwise
+
+
+def _distance(one: str, other: str, most: int) -> int:
+    """Insertions, deletions, replacements and swaps of neighbours from one word to the other, or something above `most`
+    where there are more."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, a in enumerate(one):
@@ -130,4 +156,6 @@ def _distance(one: str, other: str) -> int:
             if i and j and a == other[j - 1] and b == one[i - 1]:
                 cost = min(cost, earlier[j - 1] + 1)
             row.append(cost)
-    return row[-1]
+        if min(row) > most and min(before) > most:
+            break
+    return max(row[-1], min(row))
