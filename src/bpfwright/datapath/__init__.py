@@ -1,0 +1,1 @@
+"""What packet facets share: one parse, stages and their composition, configuration, generations."""
