@@ -9,7 +9,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "src"))
 
-from bpfwright.cli import VERBS, parsing  # noqa: E402
+from bpfwright.cli import VERBS, module_of, parsing  # noqa: E402
 
 SHARE = TOP / "share"
 MANUAL, COMPLETION = SHARE / "bpfwright.1", SHARE / "bpfwright.bash"
@@ -18,7 +18,7 @@ EXIT_CODES = ("0 all is well", "1 failure", "2 wrong usage", "3 no privilege", "
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    return {verb: parsing.parser(verb, parsing.load(verb)) for verb in sorted(VERBS)}
+    return {verb: parsing.parser(verb, module_of(verb)) for verb in sorted(VERBS)}
 
 
 def _troff(text: str) -> str:

@@ -25,7 +25,7 @@ def test_help_lists_every_verb_with_what_it_does() -> None:
     code, out, err = command("--help")
     assert (code, err) == (0, "")
     for verb in cli.VERBS:
-        assert parsing.summary(parsing.load(verb)) in out, verb
+        assert parsing.summary(cli.module_of(verb)) in out, verb
 
 
 def test_a_bare_command_is_an_error_and_says_how_it_is_used() -> None:
@@ -40,7 +40,7 @@ def test_a_wrong_verb_names_the_right_one() -> None:
 
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
 def test_the_help_of_a_verb_ends_with_examples(verb: str) -> None:
-    parser = parsing.parser(verb, parsing.load(verb))
+    parser = parsing.parser(verb, cli.module_of(verb))
     text = parser.format_help()
     assert text.index("examples:") > text.index("options:")
     examples = text[text.index("examples:"):].splitlines()[1:]

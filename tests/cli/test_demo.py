@@ -106,7 +106,7 @@ def test_a_short_one_is_short(tmp_path: Path) -> None:
 def test_after_an_interrupt_nothing_is_left(demo: Demo) -> None:
     assert len(demo.children) == 3 and len(demo.programs) == 8
     demo.process.send_signal(signal.SIGINT)
-    out, err = demo.process.communicate(timeout=20)
+    out, err = demo.process.communicate(timeout=60)
     assert demo.process.returncode == 0, err
     assert "stopped" in out and "events lost" in out
     assert demo.left() == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bpfwright.kernel import listing
 from bpfwright.kernel.mounts import bpffs
 from tests.cli.commands import command, start
 from vmtest.c_programs import CLANG, compile_c
@@ -63,7 +64,7 @@ def loaded(name: str) -> list[dict[str, Any]]:
 
 def until_gone(name: str) -> bool:
     """The kernel frees a program some time after its last holder is gone."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while loaded(name):
         if time.monotonic() > end:
             return False
@@ -153,7 +154,7 @@ def test_load_attaches_until_it_is_told_to_stop(built: str) -> None:
             assert shown["holders"].endswith(f" {running.pid}") and "sys_enter" in shown["attached"]
             assert shown["runs"] > 0 and shown["ns_per_run"] > 0
             running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 0
+            assert running.wait(60) == 0
         finally:
             running.kill()
     assert until_gone("entered")
@@ -212,7 +213,7 @@ def test_ps_follows_until_it_is_told_to_stop() -> None:
                 assert line, running.stderr.read()
                 heads += line.startswith("id,type,name")
             running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 0
+            assert running.wait(60) == 0
             assert running.stderr.read() == ""
         finally:
             running.kill()
@@ -232,10 +233,15 @@ def test_doctor_says_why_not_and_what_to_do() -> None:
 
 @pytest.mark.kernel
 def test_doctor_leaves_nothing_behind() -> None:
-    before = {row["id"] for row in rows("ps", "--measure", "0")}
+    def unheld() -> set[int]:
+        """Programs that no process holds: others may load theirs meanwhile."""
+        there = {program.id for program in listing.programs()}
+        return there - {number for kind, number in listing.holders() if kind == "prog"}
+
+    before = unheld()
     rows("doctor")
-    end = time.monotonic() + 5
-    while not {row["id"] for row in rows("ps", "--measure", "0")} <= before:
+    end = time.monotonic() + 30
+    while not unheld() <= before:
         assert time.monotonic() < end
         time.sleep(0.05)
 

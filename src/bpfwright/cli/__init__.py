@@ -8,18 +8,20 @@ options, `run(chosen)` does it and gives the exit code. Data goes to stdout, eve
 """
 from __future__ import annotations
 
+import gc
 import sys
 
-from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol, Sequence
-
+from bpfwright._typing import TYPE_CHECKING, NoReturn, Protocol, Sequence, cast
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["VERBS", "Verb", "main"]
+__all__ = ["VERBS", "Verb", "main", "module_of"]
 
 # Verb to module. What a verb says about itself stands in its module only.
 VERBS = {
+    "balancer": "bpfwright.facets.balancer.commands",
+    "blast": "bpfwright.facets.blast.commands",
     "build": "bpfwright.cli.build",
     "conformance-plugin": "bpfwright.cli.conformance_plugin",
     "debug": "bpfwright.cli.debug",
@@ -27,12 +29,21 @@ VERBS = {
     "doctor": "bpfwright.cli.doctor",
     "inspect": "bpfwright.cli.inspect",
     "load": "bpfwright.cli.load",
+    "net": "bpfwright.cli.net",
+    "profile": "bpfwright.facets.profile.commands",
     "ps": "bpfwright.cli.ps",
     "run": "bpfwright.cli.run",
     "test-run": "bpfwright.cli.test_run",
+    "tool": "bpfwright.cli.tool",
+    "trace": "bpfwright.facets.trace.commands",
     "types": "bpfwright.cli.types",
     "verify": "bpfwright.cli.verify",
 }
+
+
+_COLLECT_AFTER = 50_000
+"""New objects between two searches for garbage: what is imported stays to the end, and searching it takes a tenth of a
+start."""
 
 
 class Verb(Protocol):
@@ -47,6 +58,7 @@ class Verb(Protocol):
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run one command line and leave with its exit code."""
+    gc.set_threshold(_COLLECT_AFTER)
     words = list(sys.argv[1:] if words is None else words)
     try:
         code = _dispatch(words)
@@ -71,9 +83,20 @@ def _dispatch(words: list[str]) -> int:
     if words[0] not in VERBS:
         from bpfwright.cli import overview
         return overview.unknown(words[0])
+    module = module_of(words[0])
+    from bpfwright.cli import quick
+    return module.run(quick.parse(module.arguments, words[1:]) or _parsed(words[0], module, words[1:]))
+
+
+def module_of(verb: str) -> Verb:
+    """The module of a verb."""
+    from importlib import import_module
+    return cast(Verb, import_module(VERBS[verb]))
+
+
+def _parsed(verb: str, module: Verb, words: list[str]) -> argparse.Namespace:
     from bpfwright.cli import parsing
-    module = parsing.load(words[0])
-    return module.run(parsing.parser(words[0], module).parse_args(words[1:]))
+    return parsing.parser(verb, module).parse_args(words)
 
 
 def _explain(problem: Exception, words: list[str]) -> int:

@@ -1,7 +1,6 @@
 """Attaches the programs of an object where their sections say, or where the command line says."""
 from __future__ import annotations
 
-import argparse
 
 from bpfwright._abi import bpf as B
 from bpfwright._typing import TYPE_CHECKING, Callable
@@ -9,11 +8,13 @@ from bpfwright.errors import UsageError
 from bpfwright.spec.machine import Link, LoadedProgram
 
 if TYPE_CHECKING:
+    import argparse
+
     from bpfwright.kernel import Kernel
 
 __all__ = ["add_options", "attach"]
 
-Attach = Callable[["Kernel", LoadedProgram, argparse.Namespace], Link]
+Attach = Callable[["Kernel", LoadedProgram, "argparse.Namespace"], Link]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

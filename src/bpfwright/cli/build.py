@@ -6,11 +6,15 @@ this kernel can do.
 """
 from __future__ import annotations
 
-import argparse
+from bpfwright._typing import TYPE_CHECKING
+
 import os
 import sys
 
 from bpfwright.cli.sources import add_target, compile_file
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 

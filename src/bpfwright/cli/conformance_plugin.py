@@ -4,10 +4,14 @@ Programs are not verified: each access is checked, and a fault is a message on s
 """
 from __future__ import annotations
 
-import argparse
+from bpfwright._typing import TYPE_CHECKING
+
 import sys
 
 from bpfwright.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 

@@ -4,7 +4,6 @@
 """
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -15,6 +14,8 @@ from bpfwright.errors import BpfwrightError, UsageError
 __all__ = ["Adapter", "serve"]
 
 if TYPE_CHECKING:
+    import argparse
+
     from bpfwright.userspace.debugger import Debugger
     from bpfwright.userspace.variables import Shown
     from bpfwright.userspace.view import View

@@ -8,13 +8,14 @@ lines, variables, print NAME[.MEMBER], verifier (what it knew here), quit.
 """
 from __future__ import annotations
 
-import argparse
 import sys
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable
 from bpfwright.errors import BpfwrightError, FormatError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
+
     from bpfwright.userspace.view import View
 
 __all__ = ["EXAMPLES", "arguments", "command", "open_debugger", "run", "watch"]

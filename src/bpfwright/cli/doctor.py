@@ -5,17 +5,19 @@ that disturbs nobody, and leaves nothing behind.
 """
 from __future__ import annotations
 
-import argparse
 import os
 from functools import partial
 
 from bpfwright._abi import bpf as B
-from bpfwright._typing import Callable, Iterator, NamedTuple
+from bpfwright._typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 from bpfwright.cli.output import Cell, Column, add_options, destination, write
 from bpfwright.errors import BpfwrightError, KernelError
 from bpfwright.kernel import mounts, perf
 from bpfwright.kernel.explain import MAP_TYPES, PROGRAM_TYPES, missing_capabilities
 from bpfwright.kernel.features import ATTACH_TYPES, Features, Verdict
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "Finding", "arguments", "findings", "run"]
 

@@ -4,15 +4,17 @@ Nothing is loaded and no privilege is needed. --only chooses parts; naming progr
 """
 from __future__ import annotations
 
-import argparse
 
-from bpfwright._typing import Iterator, TextIO
+from bpfwright._typing import TYPE_CHECKING, Iterator, TextIO
 from bpfwright.cli import listing
 from bpfwright.cli.names import kernel_names
 from bpfwright.cli.output import Cell, Column, add_options, destination, write
 from bpfwright.cli.sources import add_target, compile_file
 from bpfwright.errors import ElfError, UsageError
 from bpfwright.spec.objects import Function, ObjectSpec
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "arguments", "read_object", "run"]
 

@@ -5,7 +5,6 @@ they stay after this command has ended, until their names under DIR are removed.
 """
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -19,6 +18,8 @@ from bpfwright.cli.output import Cell, Column, add_options, write
 from bpfwright.errors import KernelError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
+
     from bpfwright.kernel import Kernel
     from bpfwright.kernel.loader import KernelObject
     from bpfwright.spec.machine import Link

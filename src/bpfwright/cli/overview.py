@@ -4,7 +4,7 @@ from __future__ import annotations
 import sys
 
 from bpfwright._version import __version__
-from bpfwright.cli import VERBS, parsing
+from bpfwright.cli import VERBS, module_of, parsing
 
 __all__ = ["show", "unknown", "version"]
 
@@ -12,12 +12,12 @@ __all__ = ["show", "unknown", "version"]
 def show(words: list[str], *, to_stderr: bool = False) -> int:
     """All verbs, or the help of the named one; usage alone is an error."""
     if words and words[0] in VERBS:
-        module = parsing.load(words[0])
+        module = module_of(words[0])
         parsing.parser(words[0], module).print_help()
         return 0
     width = max(map(len, VERBS)) + 2
     lines = ["usage: bpfwright VERB ...", "", "eBPF for Python, whole.", ""]
-    lines += [f"  {verb:{width}}{parsing.summary(parsing.load(verb))}" for verb in sorted(VERBS)]
+    lines += [f"  {verb:{width}}{parsing.summary(module_of(verb))}" for verb in sorted(VERBS)]
     lines += ["", "`bpfwright VERB --help` says more, with examples. `bpfwright --version` says which one this is."]
     print("\n".join(lines), file=sys.stderr if to_stderr else sys.stdout)
     return 2 if to_stderr else 0

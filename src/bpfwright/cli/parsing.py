@@ -2,17 +2,19 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
+import os
+from functools import cache
 
-from bpfwright._typing import cast
-from bpfwright.cli import VERBS, Verb
+from bpfwright.cli import Verb
 
-__all__ = ["load", "parser", "summary"]
+__all__ = ["Help", "parser", "summary"]
 
 
-def load(verb: str) -> Verb:
-    """The module of a verb."""
-    return cast(Verb, import_module(VERBS[verb]))
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal. argparse makes one for each option, and would import shutil to ask its width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns())
 
 
 def summary(module: Verb) -> str:
@@ -25,6 +27,15 @@ def parser(verb: str, module: Verb) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=f"bpfwright {verb}", description=(module.__doc__ or "").strip(), allow_abbrev=False,
         epilog="\n".join(("examples:", *(f"  {line}" for line in module.EXAMPLES))),
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=Help)
     module.arguments(made)
     return made
+
+
+@cache
+def _columns() -> int:
+    """What fits into a line, as argparse counts it: the terminal's width less 2."""
+    try:
+        return (int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns or 80) - 2
+    except (ValueError, OSError):
+        return 78

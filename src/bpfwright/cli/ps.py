@@ -5,17 +5,19 @@ A program whose holder is not listed is pinned, or attached in a way that outliv
 """
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from contextlib import contextmanager
 
 from bpfwright._host import now_ns, sleep_s
-from bpfwright._typing import Iterator
+from bpfwright._typing import TYPE_CHECKING, Iterator
 from bpfwright.cli import inventory
 from bpfwright.cli.output import Cell, Column, add_options, destination, write
 from bpfwright.errors import KernelError, PrivilegeError
 from bpfwright.kernel import sys as calls
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 

@@ -9,7 +9,6 @@ privilege, on any system, and with the same output.
 """
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import signal
@@ -23,6 +22,8 @@ from bpfwright.errors import UsageError
 from bpfwright.types.ctype import AddressType
 
 if TYPE_CHECKING:
+    import argparse
+
     from bpfwright.events import Events, schema
     from bpfwright.session import Session
 

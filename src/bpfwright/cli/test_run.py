@@ -6,7 +6,6 @@ the input. Maps keep what they hold from packet to packet; --maps prints them af
 """
 from __future__ import annotations
 
-import argparse
 import sys
 
 from bpfwright._typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from bpfwright.cli.output import Cell, Column, add_options, write
 from bpfwright.errors import UsageError
 
 if TYPE_CHECKING:
+    import argparse
+
     from bpfwright.spec.objects import ObjectSpec
 
 __all__ = ["EXAMPLES", "arguments", "file_of", "object_of", "run"]

@@ -5,11 +5,15 @@ that are shipped with bpfwright.vmlinux need not be written; name them all the s
 """
 from __future__ import annotations
 
-import argparse
+from bpfwright._typing import TYPE_CHECKING
+
 import os
 import sys
 
 from bpfwright.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 

@@ -8,13 +8,15 @@ where it has any, or those of --btf.
 """
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 
-from bpfwright._typing import Any, Iterator, NamedTuple
+from bpfwright._typing import TYPE_CHECKING, Any, Iterator, NamedTuple
 from bpfwright.errors import BpfwrightError, NotSupported, UsageError, VerifierError
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 
