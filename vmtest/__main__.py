@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vmtest import kernels, lab, report
@@ -21,7 +22,9 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
                         help=f"of {' '.join(kernels.SERIES)} host (none: all but host)")
     parser.add_argument("-k", dest="match", default="", help="only cases with this in their name")
     parser.add_argument("--update", action="store_true", help="look for newer kernels")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for each kernel (600)")
+    parser.add_argument("--timeout", type=float, default=1500.0, help="seconds for each kernel (1500)")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N",
+                        help="so many guests beside one another; each keeps one CPU busy (1)")
     parser.add_argument("--suite", action="store_true", help="run the kernel tests of tests/ too")
     parser.add_argument("--record", action="store_true", help="keep the results for the README's table")
     chosen = parser.parse_args(words)
@@ -54,11 +57,21 @@ def _run(chosen: argparse.Namespace, cases: list[Case]) -> int:
             print(report.line("build", frozenset(("ok",)), result), flush=True)
         unbuilt = {result.case for result in broken}
         runnable = [each for each in cases if each.name not in unbuilt]
-        counts = [_run_on(series, runnable, Path(scratch), chosen) for series in chosen.kernels] if runnable else []
+        counts = _run_all(chosen, runnable, Path(scratch)) if runnable else []
     good = sum(count[0] for count in counts)
     bad = sum(count[1] for count in counts) + len(broken)
     print(f"vmtest: {good} passed, {bad} failed", flush=True)
     return 1 if bad else 0
+
+
+def _run_all(chosen: argparse.Namespace, cases: list[Case], folder: Path) -> list[tuple[int, int]]:
+    """(passed, failed) of each kernel."""
+    for series in chosen.kernels:  # one after the other: they share a folder of packages
+        if series != "host":
+            kernels.get(series, update=chosen.update)
+    chosen.update = False
+    with ThreadPoolExecutor(max_workers=max(1, chosen.at_once)) as guests:
+        return list(guests.map(lambda series: _run_on(series, cases, folder, chosen), chosen.kernels))
 
 
 def _run_on(series: str, cases: list[Case], folder: Path, chosen: argparse.Namespace) -> tuple[int, int]:

@@ -81,7 +81,8 @@ def _qemu(kernel: KernelImage, here: Path, memory: str, out: int, err: int) -> l
         ports += ["-add-fd", f"fd={descriptor},set={number}",
                   "-chardev", f"file,id={name},path=/dev/fdset/{number},append=on",
                   "-device", f"virtserialport,nr={number},chardev={name},name={name}"]
-    return [program, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", memory, "-smp", "2",
+    # One thread for all CPUs: QEMU before 8.1 may translate code while another CPU patches it, and keeps the half.
+    return [program, "-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-m", memory, "-smp", "2",
             "-nodefaults", "-display", "none", "-no-reboot", "-net", "none", "-serial", f"file:{here}/console",
             "-object", f"memory-backend-memfd,id=mem,size={memory},share=on", "-numa", "node,memdev=mem",
             "-chardev", f"socket,id=fs,path={here}/fs.sock", "-device", "vhost-user-fs-pci,chardev=fs,tag=root",

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["SERIES", "KernelImage", "LabError", "cache_folder", "get"]
+__all__ = ["SERIES", "KernelImage", "LabError", "cache_folder", "get", "headers"]
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -55,7 +55,7 @@ def cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = Path(base) / "bpfwright-vmlab"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return folder.resolve()  # a guest cannot follow links that begin at this machine's root
 
 
 def get(series: str, *, update: bool = False) -> KernelImage:
@@ -70,6 +70,26 @@ def get(series: str, *, update: bool = False) -> KernelImage:
     release = _fetch(series)
     record.write_text(json.dumps({"release": release}))
     return _image(series, release)
+
+
+def headers(series: str) -> Path:
+    """The kernel's headers as one folder: Debian keeps an architecture's apart from those that all share."""
+    release = get(series).release
+    target = cache_folder() / f"headers-{release}"
+    if not target.exists():
+        options = _private_apt(SERIES[series])
+        with tempfile.TemporaryDirectory(prefix="unpack.", dir=cache_folder()) as scratch:
+            common = f"linux-headers-{release.replace('-cloud-amd64', '-common')}"
+            _run("apt-get", *options, "-qq", "download", f"linux-headers-{release}", common, cwd=scratch)
+            for archive in sorted(Path(scratch).glob("*.deb")):
+                _run("dpkg-deb", "-x", str(archive), f"{scratch}/top")
+            merged = Path(scratch) / "merged"
+            for part in (common, f"linux-headers-{release}"):
+                for folder in ("include", "arch"):
+                    shutil.copytree(Path(scratch) / "top/usr/src" / part / folder, merged / folder, symlinks=True,
+                                    dirs_exist_ok=True)
+            os.rename(merged, target)
+    return target
 
 
 def _image(series: str, release: str) -> KernelImage:

@@ -18,8 +18,8 @@ class Bucket(Struct):
     lock: SpinLock = SpinLock()
 
 
-class Big(Struct):
-    text: char[L[200]]
+class Small(Struct):
+    text: char[L[80]]
 
 
 class Row(Struct):
@@ -34,7 +34,7 @@ counts = Hash[u32, u64](max_entries=64)
 buckets = Array[Bucket](max_entries=4)
 stages = ProgArray[xdp.Context](max_entries=4)
 rows = RingBuf[Row](size_bytes=4096)
-texts = Hash[u32, Big](max_entries=8)
+small = Hash[u32, Small](max_entries=8)
 
 
 class Lease(Struct):
@@ -139,24 +139,57 @@ def current_in_xdp(ctx: xdp.Context) -> xdp.Action:
 
 
 @subprogram
-def deep(a: u64, b: u64) -> u64:
-    place = Big("deep")
-    texts[u32(a)] = place
-    return a + b
+def deep6(a: u64) -> u64:
+    place = Small("6")
+    small[u32(a)] = place
+    return a + 1
 
 
 @subprogram
-def middle(a: u64) -> u64:
-    place = Big("middle")
-    texts[u32(a)] = place
-    return deep(a, 2) + a
+def deep5(a: u64) -> u64:
+    place = Small("5")
+    small[u32(a)] = place
+    return deep6(a) + a
+
+
+@subprogram
+def deep4(a: u64) -> u64:
+    place = Small("4")
+    small[u32(a)] = place
+    return deep5(a) + a
+
+
+@subprogram
+def deep3(a: u64) -> u64:
+    place = Small("3")
+    small[u32(a)] = place
+    return deep4(a) + a
+
+
+@subprogram
+def deep2(a: u64) -> u64:
+    place = Small("2")
+    small[u32(a)] = place
+    return deep3(a) + a
+
+
+@subprogram
+def deep1(a: u64) -> u64:
+    place = Small("1")
+    small[u32(a)] = place
+    return deep2(a) + a
+
+
+@subprogram
+def deep0(a: u64) -> u64:
+    place = Small("0")
+    small[u32(a)] = place
+    return deep1(a) + a
 
 
 @xdp.program
 def stack_of_calls(ctx: xdp.Context) -> xdp.Action:  # here
-    place = Big("outer")
-    texts[ctx.rx_queue] = place
-    return xdp.PASS if middle(ctx.length) else xdp.DROP
+    return xdp.PASS if deep0(ctx.length) else xdp.DROP
 
 
 @raw_tracepoint.program("sys_enter")
