@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -13,8 +14,8 @@ from bpfwright.errors import NotSupported
 
 # The clock says nothing on a shared machine, so no deadlines; `full` is what `./dev full` counts.
 hypothesis.settings.register_profile("desk", deadline=None, max_examples=50)
-# CI draws new cases every time, and prints how to draw a failing one again.
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, print_blob=True)
+# CI draws the same cases for the same tests, so that a change answers only for itself; `full` draws new ones.
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("full", deadline=None, max_examples=20_000, print_blob=True)
 hypothesis.settings.load_profile("desk")
 
@@ -28,6 +29,13 @@ def may_load_bpf() -> bool:
     with open("/proc/self/status") as status:
         effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
     return bool(effective >> 21 & 1 or effective >> 39 & 1)
+
+
+def pytest_configure() -> None:
+    """A shell that starts the suite in the background has Ctrl-C ignored by all that come of it; but several tests end
+    programs by it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,6 +88,19 @@ def refused_here() -> Callable[..., NoReturn]:
             pytest.fail(f"{reason}; and no case {vm} in vmtest/cases runs it on another kernel")
         pytest.skip(f"{REFUSED}{reason} (./dev vmtest runs {vm})")
     return skip
+
+
+@pytest.fixture(params=[pytest.param(False, marks=pytest.mark.userspace), pytest.param(True, marks=pytest.mark.kernel)],
+                ids=["userspace", "kernel"])
+def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Both machines, by turns."""
+    if request.param:
+        from bpfwright.kernel import Kernel
+        with Kernel() as kernel:
+            yield kernel
+    else:
+        from bpfwright.userspace import Userspace
+        yield Userspace()
 
 
 def _descriptors() -> dict[str, str]:

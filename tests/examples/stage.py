@@ -160,6 +160,12 @@ def wired() -> Iterator[Wire]:
         yield wire
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has had of the processors until now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def mapped_library(name: str) -> str:
     """The file of a library that this very process has mapped."""
     for line in Path("/proc/self/maps").read_text().splitlines():

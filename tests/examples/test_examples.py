@@ -21,7 +21,7 @@ from bpfwright.errors import NotSupported
 from bpfwright.headers import TCP
 from bpfwright.hooks import xdp
 from tests.cli.commands import command
-from tests.examples.stage import EXAMPLES, LEFT, RIGHT, Wire, declared, mapped_library, script, wired
+from tests.examples.stage import EXAMPLES, LEFT, RIGHT, Wire, cpu_seconds, declared, mapped_library, script, wired
 
 pytestmark = pytest.mark.kernel
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
@@ -121,14 +121,9 @@ def test_tcp_retransmissions(wire: Wire) -> None:
         assert count >= 1 and count >= dropped // 4  # one retransmission may carry several lost segments
 
 
-def test_run_queue_latency() -> None:
-    with script("run_queue_latency", "1") as example:
-        lines = [line.replace(",", "").split() for line in example.rest().splitlines()]
-        assert sum(int(line[3]) for line in lines) > 10
-        assert [float(line[1]) for line in lines] == sorted(float(line[1]) for line in lines)
-
-
-def test_syscall_latency() -> None:
+@pytest.fixture
+def sleeping_often() -> Iterator[None]:
+    """A thread that sleeps for 20 ms and again."""
     done = threading.Event()
 
     def sleep_often() -> None:
@@ -138,25 +133,39 @@ def test_syscall_latency() -> None:
     sleeper = threading.Thread(target=sleep_often)
     sleeper.start()
     try:
-        with script("syscall_latency", "1") as example:
-            lines = [line.replace(",", "").split() for line in example.rest().splitlines()]
+        yield
     finally:
         done.set()
         sleeper.join()
+
+
+def test_run_queue_latency(sleeping_often: None) -> None:
+    with script("run_queue_latency", "1") as example:
+        lines = [line.replace(",", "").split() for line in example.rest().splitlines()]
+        assert sum(int(line[3]) for line in lines) > 10
+        assert [float(line[1]) for line in lines] == sorted(float(line[1]) for line in lines)
+
+
+def test_syscall_latency(sleeping_often: None) -> None:
+    with script("syscall_latency", "1") as example:
+        lines = [line.replace(",", "").split() for line in example.rest().splitlines()]
     counts = {float(line[1]): int(line[3]) for line in lines}
     assert sum(counts.values()) > 50
-    assert counts[2**25 / 1000] >= 10  # 16.8 to 33.6 ms: where sleeping for 20 ms falls
+    # 16.8 to 33.6 ms: where sleeping for 20 ms falls; on a busy machine it lasts longer.
+    assert counts[2**25 / 1000] + counts.get(2**26 / 1000, 0) >= 10
 
 
 def test_cpu_profile() -> None:
     busy = subprocess.Popen([sys.executable, "-c", "import os\nwhile True: os.stat('/etc/passwd')"])
     try:
+        before = cpu_seconds(busy.pid)
         with script("cpu_profile", "1", str(busy.pid)) as example:
             lines = [line.rsplit(" ", 1) for line in example.rest().splitlines()]
+        had = cpu_seconds(busy.pid) - before  # most of it is sampled; on a busy machine starting takes as long
     finally:
         busy.kill()
         busy.wait()
-    assert sum(int(count) for _, count in lines) > 20
+    assert 0 < sum(int(count) for _, count in lines) <= 99 * had + 2
     assert any("stat" in frame for stack, _ in lines for frame in stack.split(";")[1:]), lines
 
 
@@ -188,7 +197,7 @@ def test_tls_plaintext(tmp_path: Path) -> None:
         with asking.wrap_socket(ours) as channel:
             channel.sendall(b"GET /secret HTTP/1.1")
         answering.join(10)
-        pid, comm, text = example.line().split(" ", 2)
+        pid, comm, text = example.until(str(os.getpid())).split(" ", 2)
         assert (int(pid), comm, text) == (os.getpid(), Path("/proc/self/comm").read_text().strip(),
                                           "'GET /secret HTTP/1.1'")
 
@@ -206,12 +215,13 @@ def test_xdp_block_list(wire: Wire) -> None:
 
 def test_rate_limit(wire: Wire) -> None:
     assert wire.datagrams(200) == 200
-    with wire.left.entered(), script("rate_limit", "left", "10", "2") as example:
-        arrived = 200
+    with wire.left.entered(), script("rate_limit", "left", "10", "4") as example:
         end = time.monotonic() + 10
-        while arrived == 200 and time.monotonic() < end:
-            arrived = wire.datagrams(200)
-        assert 10 <= arrived <= 25  # a burst of 16, and ten a second
+        while wire.datagrams(30) == 30 and time.monotonic() < end:
+            pass  # it is not attached yet
+        begin = time.monotonic()
+        arrived = wire.datagrams(200)
+        assert arrived <= 17 + 10 * (time.monotonic() - begin)  # a burst of 16, and ten a second
         (line,) = [line for line in example.rest().splitlines() if line.startswith(RIGHT)]
         assert int(line.split()[1]) >= 200 - arrived
     assert wire.datagrams(200) == 200
@@ -257,17 +267,18 @@ def group() -> Iterator[str]:
 
 def test_connect_redirect(group: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
-        proxy.settimeout(5)
-        with script("connect_redirect", group, str(proxy.getsockname()[1]), "3") as example:
+        proxy.settimeout(30)
+        with script("connect_redirect", group, str(proxy.getsockname()[1]), "4") as example:
             assert example.said() == "redirecting"
             asked = subprocess.Popen([sys.executable, "-c", f"""
 import socket
 open("{group}/cgroup.procs", "w").write("0")
-print(socket.create_connection(("192.0.2.80", 80), timeout=2).recv(10).decode())"""], stdout=subprocess.PIPE, text=True)
+print(socket.create_connection(("192.0.2.80", 80), timeout=30).recv(10).decode())"""], stdout=subprocess.PIPE,
+                                     text=True)
             connection, _ = proxy.accept()
             with connection:
                 connection.sendall(b"proxy")
-            assert asked.communicate(timeout=10)[0] == "proxy\n"
+            assert asked.communicate(timeout=30)[0] == "proxy\n"
             assert example.rest() == "1 connections redirected\n"
 
 

@@ -17,9 +17,9 @@ from bpfwright.formats.recording import Recording
 from tests.cli.commands import as_nobody
 from tests.examples import stage, test_examples
 from tests.examples.stage import EXAMPLES, Running
-from tests.examples.test_examples import NAMES, group, wire
+from tests.examples.test_examples import NAMES, group, sleeping_often, wire
 
-__all__ = ["group", "wire"]  # fixtures
+__all__ = ["group", "sleeping_often", "wire"]  # fixtures
 
 LIVE = [name for name in NAMES if name != "lsm_file_guard"]
 
@@ -62,7 +62,10 @@ def test_a_replay_prints_the_same(name: str, tmp_path: Path, request: pytest.Fix
         os.rename(tmp_path / "out.pcap", tmp_path / "live.pcap")
     done = as_nobody("run", "--replay", str(kept), str(EXAMPLES / f"{name}.py"), *words, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == example.heard
+    # Runs of two CPUs at the same time are replayed one after another: their lines may change places.
+    assert sorted(done.stdout.splitlines()) == sorted(example.heard.splitlines())
+    mine = [[line for line in text.splitlines() if "cat" in line.split()] for text in (done.stdout, example.heard)]
+    assert mine[0] == mine[1]
     replayed = re.search(r"replayed ([0-9,]+) runs", done.stderr)
     assert replayed is not None and 0 < int(replayed[1].replace(",", "")) <= len(recording.runs)
     if words:
