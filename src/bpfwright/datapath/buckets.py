@@ -6,16 +6,15 @@ What has to be paid and what becomes of a packet for which there is not enough i
 from __future__ import annotations
 
 from bpfwright._typing import Any
-from bpfwright.helpers import now_coarse_ns, now_ns
+from bpfwright.datapath.parsed import clock
+from bpfwright.helpers import now_ns
 from bpfwright.types import Atomic, Struct, u64
 
-__all__ = ["MANY_TICKS_NS", "REFUSED", "Bucket", "advanced", "time_for"]
+__all__ = ["REFUSED", "Bucket", "advanced", "time_for"]
 
 REFUSED = (1 << 64) - 1
 """What `advanced` gives where there is no room."""
-MANY_TICKS_NS = 40_000_000
-"""Of a bucket that holds as much, the clock of the last timer tick serves, which costs half: four ticks, where one
-is longest (100 Hz)."""
+_MANY_TICKS_NS = 40_000_000  # four, where one is longest (100 Hz)
 _TRIES = 3
 
 
@@ -25,9 +24,10 @@ class Bucket(Struct):
     full_ns: Atomic[u64]
 
 
-def time_for(depth_ns: Any) -> Any:
-    """The time, by the clock of a bucket that holds so much: it is told the time by one clock always."""
-    return now_coarse_ns() if depth_ns >= MANY_TICKS_NS else now_ns()
+def time_for(packet: Any, depth_ns: Any) -> Any:
+    """When a packet came, by the clock of a bucket that holds so much: that of all stages, which is the last timer
+    tick's, where the bucket holds many ticks. It is told the time by one clock always."""
+    return clock(packet) if depth_ns >= _MANY_TICKS_NS else now_ns()
 
 
 def advanced(bucket: Any, now: Any, cost: Any, counted: Any, most: Any) -> Any:

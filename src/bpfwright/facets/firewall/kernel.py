@@ -191,7 +191,7 @@ class Parts(NamedTuple):
     """What a hook's stage does besides, None where nothing asks for it.
 
     `look(ctx, seen)` reads bytes; `answer(ctx, seen)` is that of cookies; `judged(seen)` that of mitigation;
-    `tell(ctx, number, action)` sends what rules log and sample; `mark(ctx, action)` marks the packet;
+    `tell(ctx, seen, number, action)` sends what rules log and sample; `mark(ctx, action)` marks the packet;
     `send(device)` redirects it.
     """
 
@@ -252,7 +252,7 @@ def stage_of(find: Function, tables: Tables, needs: frozenset[str], layout: Layo
                 count.limited += 1
             return drop(LIMITED)
         if tells:
-            tell(ctx, number, action)
+            tell(ctx, seen, number, action)
         if marks:
             mark(ctx, action)
         if answers and action.flags & COOKIES and seen.protocol == 6 and seen.tcp_flags & _CONTROL == _SYN:
@@ -275,9 +275,9 @@ def stage_of(find: Function, tables: Tables, needs: frozenset[str], layout: Layo
 
 
 def _besides(tells: bool, tell: Function, marks: bool, mark: Function) -> Function:
-    def besides(ctx: Any, number: Any, action: Any) -> None:
+    def besides(ctx: Any, seen: Any, number: Any, action: Any) -> None:
         if tells:
-            tell(ctx, number, action)
+            tell(ctx, seen, number, action)
         if marks:
             mark(ctx, action)
 
@@ -313,7 +313,7 @@ def _going_on(layout: Layout, tables: Tables, taken: Function, limits: bool, bes
                 if yields and action.flags & YIELDS:
                     continue
                 return action.verdict
-            besides(ctx, own, action)
+            besides(ctx, seen, own, action)
         return CONTINUE
 
     return going_on

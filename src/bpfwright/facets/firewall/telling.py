@@ -44,14 +44,14 @@ class Teller(NamedTuple):
         return cls(RingBuf[Told](size_bytes=1 << 20), Array[Bucket](max_entries=rules), log, samples)
 
     def tell(self, outward: bool) -> Callable[..., Any]:
-        """`tell(ctx, number, action)` of a hook."""
+        """`tell(ctx, packet, number, action)` of a hook."""
         ring, buckets = self.ring, self.buckets
 
-        def tell(ctx: Any, number: Any, action: Any) -> None:
+        def tell(ctx: Any, packet: Any, number: Any, action: Any) -> None:
             what = 0
             if action.log_interval != 0:
                 bucket = buckets.get(number)
-                if bucket is not None and take(bucket, action.log_interval >> SCALE, action.log_burst_ns):
+                if bucket is not None and take(bucket, packet, action.log_interval >> SCALE, action.log_burst_ns):
                     what = _LOG
             if action.flags & SAMPLES and random_u32() <= action.sample:
                 what |= _SAMPLE

@@ -57,17 +57,17 @@ def _taken(by_rule: Any, by_source: Any, has_sources: bool) -> Any:
             key = Source(packet.source_high, packet.source_low, rule)
             own = by_source.get(key)
             if own is None:
-                by_source[key] = Bucket(time_for(action.burst_ns) + cost)
+                by_source[key] = Bucket(time_for(packet, action.burst_ns) + cost)
                 return True
-            return take(own, cost, action.burst_ns)
+            return take(own, packet, cost, action.burst_ns)
         bucket = by_rule.get(rule)
         if bucket is None:
             return False
-        return take(bucket, cost, action.burst_ns)
+        return take(bucket, packet, cost, action.burst_ns)
 
     return taken
 
 
-def take(bucket: Any, cost: Any, burst_ns: Any) -> Any:
-    """Take a cost in ns from a bucket; false where what is then missing is more than the burst."""
-    return advanced(bucket, time_for(burst_ns), cost, cost, burst_ns) != REFUSED
+def take(bucket: Any, packet: Any, cost: Any, burst_ns: Any) -> Any:
+    """Take a packet's cost in ns from a bucket; false where what is then missing is more than the burst."""
+    return advanced(bucket, time_for(packet, burst_ns), cost, cost, burst_ns) != REFUSED

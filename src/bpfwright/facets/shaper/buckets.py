@@ -5,9 +5,7 @@ A packet that comes while the burst is not used up moves its bucket on by the ti
 from __future__ import annotations
 
 from bpfwright._typing import Any, NamedTuple
-from bpfwright.datapath.buckets import MANY_TICKS_NS, REFUSED, Bucket, advanced
-from bpfwright.datapath.parsed import clock
-from bpfwright.helpers import now_ns
+from bpfwright.datapath.buckets import REFUSED, Bucket, advanced, time_for
 from bpfwright.maps import Array, LruHash
 from bpfwright.types import Struct, u16, u32, u64
 
@@ -69,10 +67,9 @@ def time_of(ctx: Any, byte_time: Any) -> Any:
 def bucket_of(rate: Rate, per: str, entries: int) -> tuple[Any, Any]:
     """(the map, a function of the dialect `take(ctx, packet)` that gives FITS, TIGHT or EXCESS)."""
     depth = rate.depth_ns
-    coarse = depth >= MANY_TICKS_NS
 
     def time(packet: Any) -> Any:
-        return clock(packet) if coarse else now_ns()
+        return time_for(packet, depth)
 
     def fill(ctx: Any, bucket: Any, now: Any, cost: Any) -> Any:
         ahead = advanced(bucket, now, cost, 0, depth)
