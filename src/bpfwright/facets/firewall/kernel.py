@@ -323,7 +323,7 @@ def _look_nowhere(ctx: Any, other: Any) -> None:
     return None
 
 
-def _tell_nobody(ctx: Any, number: Any, action: Any) -> None:
+def _tell_nobody(ctx: Any, seen: Any, number: Any, action: Any) -> None:
     return None
 
 
