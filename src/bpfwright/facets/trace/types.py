@@ -391,9 +391,9 @@ class LinearHistogram(Aggregate):
 
 class Series(Aggregate):
     """`tseries(n, interval, buckets, how)`: a ring of (64-bit value, u64 count, u64 epoch); an epoch is the boot time
-    in ns divided by `interval_ns`, its place in the ring the epoch modulo `buckets`, and a place of another epoch is
-    empty. `how` is nothing (the last value; the count is then the boot time in ns of its storing, so that the last one
-    of all processors is known), avg (the value is a total), min, max or sum."""
+    in ns divided by `interval_ns`, its place in the ring the epoch modulo `buckets`, and a place without a count, or of
+    another epoch, is empty. `how` is nothing (the last value; the count is then the boot time in ns of its storing, so
+    that the last one of all processors is known), avg (the value is a total), min, max or sum."""
 
     __slots__ = ()
     fields = ("interval_ns", "buckets", "how", "signed")

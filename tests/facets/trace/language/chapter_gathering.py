@@ -49,6 +49,10 @@ CASES: list[Case] = [
     *(said(C, f"tseries {how}", f"config = {{ unstable_tseries=enable }} begin {{ @ = tseries(4, 1h, 3, \"{how}\"); "
            f"@ = tseries(8, 1h, 3, \"{how}\"); exit(); }}", rf"@:\n.*\| {value}\b.*|@:\n.*\* {value}\b.*", pattern=True)
       for how, value in (("avg", 6), ("min", 4), ("max", 8), ("sum", 12))),
+    *(said(C, f"tseries {how or 'last'} in an interval that began before the machine",
+           f"config = {{ unstable_tseries=enable }} begin {{ @ = tseries(4, 900000h, 3{words}); "
+           f"@ = tseries(8, 900000h, 3{words}); exit(); }}", rf"@:\n.*[|*] {value}\b.*", pattern=True)
+      for how, words, value in (("", "", 8), ("avg", ', "avg"', 6), ("min", ', "min"', 4))),
     said(C, "count read at once", '@ = count(); @ = count(); printf("%d\\n", (int64)@); clear(@);', "2",
          since="5.19"),
     said(C, "sum read at once", '@ = sum(5); @ = sum(6); printf("%d\\n", (int64)@); clear(@);', "11", since="5.19"),

@@ -168,6 +168,10 @@ def test_series_merge(how: str, expected: int) -> None:
     assert merge_series(Series(1, 3, how, True), [(3, 1, 7), (9, 2, 7), (5, 0, 0)]) == {7: expected}
 
 
+def test_the_first_epoch_of_a_machine_is_one_like_others() -> None:
+    assert merge_series(Series(1, 3, "", True), [(3, 1, 0), (0, 0, 0)]) == {0: 3}
+
+
 def test_series_averages_round_towards_zero() -> None:
     assert merge_series(Series(1, 3, "avg", True), [(-7, 2, 7)]) == {7: -3}
 

@@ -22,11 +22,11 @@ class Epoch(NamedTuple):
 
 
 def merge_series(type: Series, places: Sequence[tuple[int, int, int]]) -> Epochs:
-    """The places (value, count, epoch) of all processors; of the last values, the one with the greatest count counts,
-    because programs keep there when it was."""
+    """The places (value, count, epoch) of all processors, of which one without a count is empty; of the last values,
+    the one with the greatest count counts, because programs keep there when it was."""
     found: dict[int, tuple[int, int]] = {}
     for value, count, epoch in places:
-        if not epoch:
+        if not count:
             continue
         known = found.get(epoch)
         found[epoch] = (value, count) if known is None else _both(type.how, known, (value, count))

@@ -193,17 +193,20 @@ def _tseries(checker: Checker, entry: maps.Entry, node: Any, arguments: tuple[An
 
     def emit(code: Code) -> None:
         value = code.number_of(typed)
-        epoch = code.op("udiv", "i64", code.helper(_BOOT), code.number(interval))
+        now = code.helper(_BOOT)
+        epoch = code.op("udiv", "i64", now, code.number(interval))
         number = code.op("urem", "i64", epoch, code.number(buckets))
-        entry.gather(code, lambda place: _series(code, place, code.bounded(number, buckets - 1), epoch, value,
+        entry.gather(code, lambda place: _series(code, place, code.bounded(number, buckets - 1), (now, epoch), value,
                                                  entry.value))
     return emit
 
 
-def _series(code: Code, base: int, number: int, epoch: int, value: int, kind: Any) -> None:
+def _series(code: Code, base: int, number: int, time: tuple[int, int], value: int, kind: Any) -> None:
+    now, epoch = time
     place = code.op("index", "ptr", base, number, 24)
     held, count = code.load("i64", place, 0, 8), code.load("i64", place, 8, 8)
-    fresh = code.op("ne", "i1", code.load("i64", place, 16, 8), epoch)
+    fresh = code.op("or", "i1", code.op("ne", "i1", code.load("i64", place, 16, 8), epoch),
+                    code.op("eq", "i1", count, code.number(0)))
     match kind.how:
         case "avg" | "sum":
             joined = code.op("add", "i64", held, value)
@@ -214,8 +217,11 @@ def _series(code: Code, base: int, number: int, epoch: int, value: int, kind: An
         case _:
             joined = value
     code.store(place, code.op("select", "i64", fresh, value, joined), 0, 8)
-    more = code.op("add", "i64", count, code.number(1))
-    code.store(place, code.op("select", "i64", fresh, code.number(1), more), 8, 8)
+    if kind.how:
+        more = code.op("add", "i64", count, code.number(1))
+        code.store(place, code.op("select", "i64", fresh, code.number(1), more), 8, 8)
+    else:
+        code.store(place, now, 8, 8)
     code.store(place, epoch, 16, 8)
 
 
