@@ -27,9 +27,9 @@ def apart(stages: list[Stage], hook: str) -> tuple[list[Stage], Function]:
     keep, parse = keeper_of(needs), parser_of(needs)
 
     def look(ctx: Any) -> int:
-        packet = empty()
+        packet = scratch.local(0)
+        keep(packet, empty())
         parse(ctx, packet)
-        keep(scratch.local(0), packet)
         return CONTINUE
 
     looked = judged_at(hook, look, "parse")
