@@ -18,6 +18,7 @@ from bpfwright.facets.intrusion.signatures.protocols.conversation import Convers
 from bpfwright.facets.intrusion.signatures.reading import read_rules
 
 from .bed import Bed, Talk, rules_of, udp
+from .handshakes import certificate, chain, records, server_hello
 
 Beds = Callable[..., Bed]
 PORTS = itertools.count(1000)
@@ -251,6 +252,47 @@ def test_names_that_clients_ask_for(in_kernel: Beds) -> None:
     start = hello("good.org")
     bulk.send((0, start), *((len(start) + 1000 * number, b"\x17\3\3" + bytes(997)) for number in range(20)))
     assert len(watched.copies) <= 4  # the hello, and what is left of the first two kilobytes
+
+
+@pytest.mark.kernel
+def test_what_certificates_say(in_kernel: Beds) -> None:
+    import hashlib
+    evil = certificate("C=US, CN=evil.example")
+    print_of = hashlib.sha1(evil).hexdigest()
+    print_of = ":".join(print_of[at:at + 2] for at in range(0, 40, 2))
+    watched = in_kernel(rules_of(
+        'tls.cert_subject; content:"CN=evil.example"; endswith;', 'tls_cert_issuer; content:"authority"; nocase;',
+        'tls.cert_serial; content:"0a:bc"; bsize:5;', f'tls.fingerprint:"{print_of.upper()}";', 'tls.issuerdn:!"Someone";',
+        f'ja3s.hash; content:"{hashlib.md5(b"771,49199,65281-11").hexdigest().upper()}"; tls.certs; content:"second";',
+        CLIENT + 'tls.cert_subject; content:!"evil"; tls.cert_issuer; content:"CN=Authority"; startswith;',
+        header="alert tls any any -> any any"), egress=True)
+    cases: list[tuple[list[bytes], set[int]]] = [
+        ([evil], {1, 2, 3, 4}), ([evil, certificate("CN=second")], {1, 2, 3, 4, 6}),
+        ([certificate("CN=evil.example.org", "CN=Authority", b"\1")], {2, 5}),
+        ([certificate("CN=good.example", "CN=Authority", b"\1")], {2, 5, 7}),
+        ([certificate("CN=x", "CN=Other", more=6000)], {3, 5})]
+    for (certificates, sids), size, cut in itertools.product(cases, (16_000, 77), (1400, 300)):
+        stream = records(server_hello() + chain(*certificates) + b"\x0e\0\0\0", size) + b"\x14\3\3\0\1\1"
+        talk = Talk(watched, sport=next(PORTS), dport=9443)
+        assert talk.send((0, hello("any.example"))) == []
+        frames = [talk.server(low, stream[low:low + cut]) for low in range(0, len(stream), cut)]
+        told = watched.say(*frames, hook="egress")
+        assert set(told) == sids and len(told) == len(sids), (sids, size, cut, told)
+
+
+@pytest.mark.kernel
+def test_what_is_not_to_be_in_a_body_is_told_at_its_end(in_kernel: Beds) -> None:
+    watched = in_kernel(rules_of(SERVER + 'http.request_body; content:!"token="; http.method; content:"POST";',
+                                 SERVER + 'http.request_body; content:"a=1"; startswith; bsize:<8;',
+                                 SERVER + 'http.request_body; content:"c=3"; endswith;',
+                                 header="alert http any any -> any any"), egress=True)
+    for body, cut, sids in ((b"a=1&token=5", 4, set()), (b"a=1&b=22", 4, {1}), (b"a=1&b=2", 4, {1, 2}), (b"a&c=3&d=4", 5, {1}),
+                            (b"a=1&c=3", 3, {1, 2, 3}), (b"b" * 5000 + b"token=", 4900, {1})):
+        head = b"POST /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+        talk = Talk(watched, sport=next(PORTS))
+        first = head + body[:cut]
+        pieces = [(low, first[low:low + 1400]) for low in range(0, len(first), 1400)]
+        assert set(talk.send(*pieces, (len(first), body[cut:]))) == sids, body[:20]
 
 
 @pytest.mark.kernel

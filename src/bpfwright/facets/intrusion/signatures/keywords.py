@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from bpfwright._typing import Any, Callable, NamedTuple
 from bpfwright.facets.intrusion.signatures import header_words, payload_words
-from bpfwright.facets.intrusion.signatures.buffers import BUFFERS, LETTERS, MODIFIERS, STICKY
+from bpfwright.facets.intrusion.signatures.buffers import BUFFERS, LETTERS, MODIFIERS, STICKY, VALUED
 from bpfwright.facets.intrusion.signatures.classes import CLASSES
 from bpfwright.facets.intrusion.signatures.header_words import FIELDS
 from bpfwright.facets.intrusion.signatures.model import Content, Group, Size, Step
@@ -71,8 +71,8 @@ class Draft:
     def finished(self) -> dict[str, Any]:
         """Its steps and groups, as Signature has them."""
         self._finish()
-        made = [Group(buffer, transforms, tuple(steps)) for (buffer, _, transforms), steps in self.groups.items()
-                if buffer and steps]
+        made = [Group(buffer, transforms, tuple(_folded(steps) if BUFFERS[buffer].digits else steps))
+                for (buffer, _, transforms), steps in self.groups.items() if buffer and steps]
         return {"steps": tuple(self.groups.get(("", 0, ()), ())), "groups": tuple(made), **self.fields}
 
     def _finish(self) -> None:
@@ -88,6 +88,10 @@ class Draft:
     def more(self, name: str, value: Any) -> None:
         """Add to what may be said often."""
         self.fields[name] = (*self.fields.get(name, ()), value)
+
+
+def _folded(steps: list[Step]) -> list[Step]:
+    return [step._replace(nocase=True) if isinstance(step, Content) else step for step in steps]
 
 
 class Keyword(NamedTuple):
@@ -133,17 +137,20 @@ def _moved(name: str) -> Callable[[Draft, str], None]:
     return lambda draft, text: draft.move(name)
 
 
+def _valued(name: str) -> Callable[[Draft, str], None]:
+    def take(draft: Draft, text: str) -> None:
+        payload_words.content(draft.of(name), text)
+        draft.put(draft.of(name))
+
+    return take
+
+
 def _transform(name: str) -> Callable[[Draft, str], None]:
     return lambda draft, text: draft.transform(name)
 
 
 def _payload_again(draft: Draft, text: str) -> None:
     draft.turn("", many=False)
-
-
-def _uri_content(draft: Draft, text: str) -> None:
-    payload_words.content(draft.of("http.uri"), text)
-    draft.put(draft.of("http.uri"))
 
 
 def _size(draft: Draft, text: str) -> None:
@@ -255,7 +262,7 @@ KEYWORDS: dict[str, Keyword] = {
     **{name: Keyword(_transform(name), "no", f"the buffer before it: {says}")
        for name, (_, says) in TRANSFORMS.items()},
     "pkt_data": Keyword(_payload_again, "no", "what follows is about the payload again"),
-    "uricontent": Keyword(_uri_content, "yes", "a content in http.uri"),
+    **{name: Keyword(_valued(buffer), "yes", f"a content in {buffer}") for name, buffer in VALUED.items()},
     "bsize": Keyword(_size, "yes", "how many bytes the buffer before it has: N, !N, <N, >N, <=N, >=N, N<>M"),
     "urilen": Keyword(_uri_size, "yes", "how many bytes http.uri has, or with `,raw` http.uri.raw: the same"),
     "dns.opcode": Keyword(_said("dns.opcode"), "yes", "of a message, asked or answered: N, !N, N-M"),

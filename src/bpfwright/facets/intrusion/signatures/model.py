@@ -248,7 +248,7 @@ class Signature(NamedTuple):
             return False
         if not self.speaks and self.protocol not in ("tcp", "tcp-stream", "ip"):
             return False
-        return self.flow is None or (self.flow.only != "packet" and self.flow.state in ("", "established"))
+        return self.flow is None or (self.flow.only != "packet" and self.flow.state != "not_established")
 
     @property
     def on_packets(self) -> bool:
