@@ -8,10 +8,10 @@ from bpfwright.facets.intrusion.signatures.classes import CLASSES
 from bpfwright.facets.intrusion.signatures.header_words import FIELDS
 from bpfwright.facets.intrusion.signatures.model import Content, Group, Size, Step
 from bpfwright.facets.intrusion.signatures.payload_words import integer, unquoted
-from bpfwright.facets.intrusion.signatures.spans import Wrong
+from bpfwright.facets.intrusion.signatures.spans import Wrong, intersection
 from bpfwright.facets.intrusion.signatures.transforms import TRANSFORMS
 
-__all__ = ["KEYWORDS", "Draft", "Keyword"]
+__all__ = ["KEYWORDS", "OTHERS", "Draft", "Keyword", "instead"]
 
 
 class Draft:
@@ -176,9 +176,11 @@ def _field(name: str) -> Callable[[Draft, str], None]:
     read = header_words.compared(name)
 
     def take(draft: Draft, text: str) -> None:
-        if any(field == name for field, _ in draft.fields.get("numbers", ())):
-            raise Wrong("this stands here twice")
-        draft.more("numbers", (name, read(text)))
+        known = dict(draft.fields.get("numbers", ()))
+        spans = intersection(known[name], read(text)) if name in known else read(text)
+        if not spans:
+            raise Wrong("no number is this, and what stands before it")
+        draft.fields["numbers"] = tuple({**known, name: spans}.items())
 
     return take
 
@@ -287,3 +289,36 @@ KEYWORDS: dict[str, Keyword] = {
                                 "track ..., count N, seconds N"),
 }
 """By name, as the README lists them."""
+_NOT_TAKEN = "This is not taken out of its protocol: look for its bytes with content or pcre, or leave the rule out."
+_NO_EVENTS = "What decoders find odd is not told here: leave the rule out."
+_NO_FILES = "Files are not put together here: look into file.data, or leave the rule out."
+_OUTSIDE = "What is known outside of the rules is not asked here: leave the rule out."
+_NOT_DONE = "Nothing here does the same: leave the rule out."
+OTHERS: dict[str, str] = {
+    **dict.fromkeys(("app-layer-event", "decode-event", "engine-event", "stream-event"), _NO_EVENTS),
+    **dict.fromkeys(("filename", "fileext", "filemagic", "filemd5", "filesha1", "filesha256", "filesize", "filestore",
+                     "file.name", "file.magic"), _NO_FILES),
+    **dict.fromkeys(("dataset", "datarep", "iprep", "geoip", "lua", "luajit"), _OUTSIDE),
+    **dict.fromkeys(("asn1", "base64_data", "base64_decode", "bypass", "config", "dce_iface", "dce_opnum",
+                     "dce_stub_data", "flowint", "flowvar", "ftpbounce", "ftpdata_command", "l3_proto", "nfq_set_mark",
+                     "pcrexform", "pktvar", "prefilter", "replace", "requires", "rpc", "stream_size", "tag",
+                     "xor", "ip.src", "ip.dst", "tcp.mss", "tcp.hdr", "udp.hdr", "ipv4.hdr", "ipv6.hdr", "icmpv4.hdr",
+                     "icmpv6.hdr", "icmpv6.mtu", "frame"), _NOT_DONE),
+}
+"""Keywords of Suricata's that are refused by design, and what to do; any other is taken for a slip."""
+
+
+def instead(name: str) -> str:
+    """What to do about a keyword that is not understood."""
+    import difflib
+    if name in OTHERS:
+        return OTHERS[name]
+    if name.replace("_", ".").split(".")[0] in _PROTOCOLS:
+        return _NOT_TAKEN
+    close = difflib.get_close_matches(name, KEYWORDS, 1)
+    return f"Did you mean {close[0]}?" if close else "The facet's README lists what is; `unsupported: skip` goes on."
+
+
+_PROTOCOLS = frozenset({
+    "http", "http2", "dns", "tls", "ssh", "smb", "file", "krb5", "ja3", "ja3s", "ja4", "ssl", "snmp", "sip", "mqtt",
+    "ftp", "smtp", "quic", "rfb", "nfs", "dcerpc", "dce", "ike", "modbus", "dnp3", "enip", "cip", "dhcp", "websocket"})
