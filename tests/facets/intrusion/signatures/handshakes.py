@@ -22,7 +22,8 @@ def _name(text: str) -> bytes:
     return element(0x30, b"".join(parts))
 
 
-def certificate(subject: str, issuer: str = "O=Someone, CN=Authority", serial: bytes = b"\x0a\xbc", more: int = 0) -> bytes:
+def certificate(subject: str, issuer: str = "O=Someone, CN=Authority", serial: bytes = b"\x0a\xbc",
+                more: int = 0) -> bytes:
     """What is signed, with `more` bytes in an extension, and no true signature."""
     method = element(0x30, element(6, bytes.fromhex("2a864886f70d01010b")) + b"\5\0")
     valid = element(0x30, element(0x17, b"250101000000Z") + element(0x17, b"350101000000Z"))

@@ -281,6 +281,29 @@ def test_what_certificates_say(in_kernel: Beds) -> None:
 
 
 @pytest.mark.kernel
+def test_what_flows_speak_and_what_they_do_not(in_kernel: Beds) -> None:
+    watched = in_kernel(
+        'alert tcp any any -> any any (content:"greeting"; app-layer-protocol:http; sid:1;)\n'
+        'alert tcp any any -> any any (content:"greeting"; app-layer-protocol:!http; sid:2;)\n'
+        'alert tcp any any -> any any (content:"greeting"; app-layer-protocol:!http; app-layer-protocol:!tls; sid:3;)\n'
+        'alert tcp any any -> any 443 (flow:established,to_server; app-layer-protocol:!tls; sid:4;)\n'
+        'alert tcp any any -> any any (flow:to_client; content:"250 ok"; app-layer-protocol:!smtp; sid:5;)\n'
+        'alert udp any any -> any any (content:"greeting"; app-layer-protocol:!dns; sid:6;)\n', egress=True)
+    unknown = b"neither this nor that, a greeting of some kind"
+    for data, dport, sids in ((b"GET /greeting HTTP/1.1\r\n\r\n", 80, {1}), (unknown, 80, {2, 3}), (unknown, 443, {2, 3, 4}),
+                              (hello("greeting.example"), 80, {2}), (hello("greeting.example"), 443, {2})):
+        for cut in (7, len(data)):
+            talk = Talk(watched, sport=next(PORTS), dport=dport)
+            assert set(talk.send(*((low, data[low:low + cut]) for low in range(0, len(data), cut)))) == sids, data
+    for first, told in ((b"EHLO there\r\n", []), (b"do what I say, whatever it is\r\n", [5])):
+        talk = Talk(watched, sport=next(PORTS), dport=25)
+        talk.send((0, first))
+        assert watched.say(talk.server(0, b"250 ok, and more than that\r\n"), hook="egress") == told
+    question = b"\0\1\1\0\0\1\0\0\0\0\0\0\x08greeting\0\0\1\0\1"
+    assert watched.say(udp(question)) == [] and watched.say(udp(b"a greeting", sport=5001)) == [6]
+
+
+@pytest.mark.kernel
 def test_what_is_not_to_be_in_a_body_is_told_at_its_end(in_kernel: Beds) -> None:
     watched = in_kernel(rules_of(SERVER + 'http.request_body; content:!"token="; http.method; content:"POST";',
                                  SERVER + 'http.request_body; content:"a=1"; startswith; bsize:<8;',

@@ -251,6 +251,8 @@ alert udp $HOME_NET any -> any 53 (msg:"g"; dns_query; content:"x.example"; sid:
     (rule('http.uri; content:"a"; file.data; content:"b";'), "(http.uri to the server, file.data to the client)"),
     (rule('http.uri; content:"a";', "alert udp any any -> any any"), "http is not looked for in udp"),
     (rule('flow:to_client; http.uri; content:"a";'), "no message is of both"),
+    (rule("app-layer-protocol:smb;"), "'smb' is no protocol that is recognised here"),
+    (rule("app-layer-protocol:!http;", "alert http any any -> any any"), "does not speak http, and not http"),
     (rule('http.host; content:"A";'), "in lower case"), (rule("http.uri;"), "nothing is looked for in http.uri"),
     (rule('http_uri; content:"a";'), "no content before it"), (rule('content:"a"; http_uri; http_header;'), "has a buffer already"),
     (rule('to_md5; content:"a";'), "no buffer stands before"), (rule('http.uri; content:"a"; to_md5;'), "behind a content"),

@@ -11,7 +11,11 @@ from bpfwright.facets.intrusion.signatures.payload_words import integer, unquote
 from bpfwright.facets.intrusion.signatures.spans import Wrong, intersection
 from bpfwright.facets.intrusion.signatures.transforms import TRANSFORMS
 
-__all__ = ["KEYWORDS", "OTHERS", "Draft", "Keyword", "instead"]
+__all__ = ["KEYWORDS", "OTHERS", "SPOKEN", "Draft", "Keyword", "instead"]
+
+
+SPOKEN = {"http": "http", "http1": "http", "dns": "dns", "tls": "tls", "ssh": "ssh", "ftp": "ftp", "smtp": "smtp"}
+"""Protocols that flows are recognised by, by the words for them."""
 
 
 class Draft:
@@ -145,6 +149,16 @@ def _valued(name: str) -> Callable[[Draft, str], None]:
     return take
 
 
+def _protocol(draft: Draft, text: str) -> None:
+    name = text.strip().removeprefix("!").strip()
+    if name not in SPOKEN:
+        raise Wrong(f"{name!r} is no protocol that is recognised here", cure=f"There are {', '.join(SPOKEN)}.")
+    if text.strip().startswith("!"):
+        draft.more("unspoken", SPOKEN[name])
+    else:
+        draft.once("speaks", SPOKEN[name])
+
+
 def _transform(name: str) -> Callable[[Draft, str], None]:
     return lambda draft, text: draft.transform(name)
 
@@ -267,6 +281,8 @@ KEYWORDS: dict[str, Keyword] = {
     **{name: Keyword(_valued(buffer), "yes", f"a content in {buffer}") for name, buffer in VALUED.items()},
     "bsize": Keyword(_size, "yes", "how many bytes the buffer before it has: N, !N, <N, >N, <=N, >=N, N<>M"),
     "urilen": Keyword(_uri_size, "yes", "how many bytes http.uri has, or with `,raw` http.uri.raw: the same"),
+    "app-layer-protocol": Keyword(_protocol, "yes", "[!]http, dns, tls, ssh, ftp or smtp: what the "
+                                  "flow speaks, or does not, once that is known"),
     "dns.opcode": Keyword(_said("dns.opcode"), "yes", "of a message, asked or answered: N, !N, N-M"),
     "dns.rcode": Keyword(_said("dns.rcode"), "yes", "the same"),
     **{name: Keyword(_field(name), "yes", f"{says}: N, !N, <N, >N, <=N, >=N, N<>M") for name, (_, says)

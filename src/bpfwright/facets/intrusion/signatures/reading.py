@@ -6,15 +6,14 @@ from bisect import bisect_right
 from bpfwright._typing import Any, Mapping, NamedTuple, Sequence
 from bpfwright.errors import ConfigurationError, TargetError
 from bpfwright.facets.intrusion.signatures.buffers import BUFFERS
-from bpfwright.facets.intrusion.signatures.keywords import KEYWORDS, Draft, instead
+from bpfwright.facets.intrusion.signatures.keywords import KEYWORDS, SPOKEN, Draft, instead
 from bpfwright.facets.intrusion.signatures.model import Content, Signature
 from bpfwright.facets.intrusion.signatures.spans import ADDRESSES, PORTS, Domain, Spans, Wrong, parsed
 
 __all__ = ["ACTIONS", "DEFAULTS", "PROTOCOLS", "Rules", "read_files", "read_rules"]
 
 ACTIONS = ("alert", "drop", "pass")
-_SPOKEN = {"http": "http", "http1": "http", "dns": "dns", "tls": "tls", "ssh": "ssh", "ftp": "ftp", "smtp": "smtp"}
-PROTOCOLS = ("ip", "tcp", "udp", "icmp", "icmpv6", "tcp-pkt", "tcp-stream", *_SPOKEN)
+PROTOCOLS = ("ip", "tcp", "udp", "icmp", "icmpv6", "tcp-pkt", "tcp-stream", *SPOKEN)
 DEFAULTS: dict[str, str] = {
     "HOME_NET": "any", "EXTERNAL_NET": "any", "HTTP_SERVERS": "$HOME_NET", "SMTP_SERVERS": "$HOME_NET",
     "SQL_SERVERS": "$HOME_NET", "DNS_SERVERS": "$HOME_NET", "TELNET_SERVERS": "$HOME_NET", "FTP_SERVERS": "$HOME_NET",
@@ -123,16 +122,20 @@ def _with_what_is_said(made: Signature, at: int) -> Signature:
     """Which protocol its flow is to speak, and who says what it looks into."""
     buffers = [BUFFERS[group.buffer] for group in made.groups]
     spoken = {each.protocol for each in buffers} | {name.partition(".")[0] for name, _ in made.said}
-    if made.protocol in _SPOKEN:
-        spoken.add(_SPOKEN[made.protocol])
+    if made.protocol in SPOKEN:
+        spoken.add(SPOKEN[made.protocol])
+    if made.speaks:
+        spoken.add(made.speaks)
     if len(spoken) > 1:
         named = ", ".join(sorted({group.buffer for group in made.groups} | {name for name, _ in made.said}))
         raise Wrong(f"a flow does not speak {' and '.join(sorted(spoken))}; this rule looks into {named}", at)
+    if spoken & set(made.unspoken):
+        raise Wrong(f"a flow does not speak {min(spoken)}, and not {min(spoken)}", at)
     if not spoken:
         return made
     (speaks,) = spoken
     below = ("ip", "tcp", "udp") if speaks == "dns" else ("ip", "tcp")
-    if made.protocol not in _SPOKEN and made.protocol not in below:
+    if made.protocol not in SPOKEN and made.protocol not in below:
         raise Wrong(f"{speaks} is not looked for in {made.protocol}", at, f"Write alert {speaks}.")
     sides = {each.side for each in buffers if each.side}
     if made.flow is not None and made.groups:
@@ -233,7 +236,7 @@ def _sense(made: Signature, at: int) -> None:
                 if BUFFERS[group.buffer].lower and not step.nocase and step.pattern != step.pattern.lower():
                     raise Wrong(f"{group.buffer} is in lower case, {step.pattern!r} is not", at,
                                 "Write nocase behind it.")
-    tcp = made.protocol.startswith("tcp") or made.protocol in _SPOKEN
+    tcp = made.protocol.startswith("tcp") or made.protocol in SPOKEN
     if sum(content.fast for content in made.all_contents) > 1:
         raise Wrong("another content is the fast pattern already", at)
     if made.flags is not None and not (tcp or made.protocol == "ip"):

@@ -16,8 +16,7 @@ from bpfwright.facets.intrusion.signatures.protocols.certificates import Short, 
 from bpfwright.facets.intrusion.signatures.protocols.tls import Tls, hello_of
 from bpfwright.facets.intrusion.signatures.protocols.uris import decoded, host_of, normal
 from bpfwright.facets.intrusion.signatures.transforms import TRANSFORMS, transformed
-
-from ..handshakes import certificate, chain, records, server_hello
+from tests.facets.intrusion.signatures.handshakes import certificate, chain, records, server_hello
 
 
 @pytest.mark.parametrize(("uri", "wanted"), [

@@ -297,7 +297,8 @@ def _shared(cookie: str) -> Makers:
     without = cookie.encode()
     return {**{f"http.{name}": _value(header) for name, header in _VALUES.items()},
             "http.cookie": _value(cookie), "http.header": lambda said: _some(said.head.written(without)),
-            "http.header.raw": lambda said: (said.head.raw,), "http.header_names": lambda said: _some(said.head.names()),
+            "http.header.raw": lambda said: (said.head.raw,),
+            "http.header_names": lambda said: _some(said.head.names()),
             "http.start": lambda said: (said.head.line + b"\r\n" + said.head.written() + b"\r\n",),
             "http.protocol": lambda said: said.protocol}
 
@@ -321,10 +322,12 @@ def _raw_host(said: _Said) -> Values:
 _OF_REQUESTS: Makers = {
     **_shared("cookie"), "http.method": lambda said: (said.method,), "http.uri.raw": lambda said: (said.uri,),
     "http.uri": lambda said: (normal(said.uri),), "http.request_line": lambda said: (said.head.line,),
-    "http.host.raw": _raw_host, "http.host": lambda said: tuple(map(_plain, _host(said))), "http.request_body": _body_of}
+    "http.host.raw": _raw_host, "http.host": lambda said: tuple(map(_plain, _host(said))),
+    "http.request_body": _body_of}
 _OF_ANSWERS: Makers = {
-    **_shared("set-cookie"), "http.stat_code": lambda said: (said.code,), "http.stat_msg": lambda said: _some(said.text),
-    "http.response_line": lambda said: (said.head.line,), "http.response_body": _body_of, "file.data": _body_of}
+    **_shared("set-cookie"), "http.stat_code": lambda said: (said.code,),
+    "http.stat_msg": lambda said: _some(said.text), "http.response_line": lambda said: (said.head.line,),
+    "http.response_body": _body_of, "file.data": _body_of}
 
 
 def _request(head: _Head, body: _Body) -> Message:

@@ -14,7 +14,8 @@ _NO_NUMBERS: dict[str, int] = {}
 class Message:
     """`values(name)`: the bytes of a buffer, several where the protocol has several, () where it has none of it. They
     are made of `source` by `makers`, which are the same for all messages of a kind. `told` holds the rules that matched
-    already; `grows`: buffers that may get longer, until it is `whole`; `looked` is for whoever looks, by buffer and what was made of it."""
+    already; `grows`: buffers that may get longer, until it is `whole`; `looked` is for whoever looks, by buffer and
+    what was made of it."""
 
     __slots__ = ("_known", "_makers", "changed", "grows", "looked", "numbers", "protocol", "source", "to_server",
                  "told", "whole")
