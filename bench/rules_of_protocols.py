@@ -164,9 +164,32 @@ def _ssh(draw: random.Random) -> Said:
     return Said(text, f"SSH-2.0-{name}_1.0\r\n".encode(), f"SSH-2.0-x{name}_1.0\r\n".encode())
 
 
+def _element(kind: int, content: bytes) -> bytes:
+    size = len(content)
+    return bytes([kind]) + (bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")) + content
+
+
+def _message(kind: int, body: bytes) -> bytes:
+    return bytes([kind]) + len(body).to_bytes(3, "big") + body
+
+
+def _server(name: str, padding: int) -> bytes:
+    """A server's hello and its certificate."""
+    named = _element(0x30, _element(0x31, _element(0x30, _element(6, b"\x55\4\3") + _element(12, name.encode()))))
+    method = _element(0x30, _element(6, b"\x2a\x86\x48\x86\xf7\x0d\1\1\x0b"))
+    valid = _element(0x30, _element(0x17, b"250101000000Z") * 2)
+    body = _element(2, b"\x2a") + method + named + valid + named + _element(0x30, bytes(padding))
+    made = _element(0x30, _element(0x30, body) + method + _element(3, bytes(140)))
+    chain = len(made).to_bytes(3, "big") + made
+    said = _message(2, b"\3\3" + bytes(32) + b"\0\xc0\x2f\0") + _message(11, len(chain).to_bytes(3, "big") + chain)
+    return b"\x16\3\3" + len(said).to_bytes(2, "big") + said
+
+
 def _certificate(draw: random.Random) -> Said:
-    return Said(f'alert tls $EXTERNAL_NET any -> $HOME_NET any (msg:"SSL certificate"; flow:established,to_client; '
-                f'tls.cert_subject; content:"CN={word_of(draw)}"; classtype:command-and-control;')
+    name, padding = word_of(draw), draw.choice((0, 300, 1000))
+    text = (f'alert tls $EXTERNAL_NET any -> $HOME_NET any (msg:"SSL certificate"; flow:established,to_client; '
+            f'tls.cert_subject; content:"CN={name}"; classtype:command-and-control;')
+    return Said(text, _server(name, padding), _server("x" + name, padding))
 
 
 def _share(draw: random.Random) -> Said:

@@ -3,7 +3,7 @@
     sudo .venv/bin/python bench/signatures.py [--quick] [--rules N] [--rounds N] [FILE.rules ...]
 
 Rules are made in the style of public ones (bench/rules_in_style.py, bench/rules_of_protocols.py): three of four are
-about what HTTP, DNS and TLS say, three of a hundred about what is not taken out of them; the files of a package
+about what HTTP, DNS and TLS say, one of a hundred about what is not taken out of them; the files of a package
 (/etc/suricata/rules, /usr/share/suricata/rules) and those that are named are read too.
 For each rule that was read a packet is made that it is about, and some that only nearly are: a byte of its pattern
 changed, its pattern a byte too far behind, another port, another number in a header, no connection before. They go

@@ -20,9 +20,9 @@ S = 10**9
 
 @pytest.mark.parametrize(("kind", "times", "told"), [
     ("limit", range(6), [0, 1]), ("threshold", range(6), [1, 3, 5]), ("both", range(6), [1]),
-    ("filter", range(6), [2, 3, 4, 5]), ("limit", [0, 1, 2, 10, 11, 12], [0, 1, 10, 11]),
-    ("both", [0, 10, 11, 12], [11]), ("threshold", [0, 10, 11, 12, 13], [11, 13]),
-    ("filter", [0, 1, 2, 10, 11, 12, 13], [2, 12, 13]),
+    ("filter", range(6), [2, 3, 4, 5]), ("limit", [0, 1, 2, 10, 11, 12], [0, 1, 11, 12]),
+    ("both", [0, 10, 11, 12], [10, 12]), ("threshold", [0, 10, 11, 12, 13], [10, 12]),
+    ("threshold", [0, 5, 9, 11, 12], [5, 12]), ("filter", [0, 1, 2, 10, 11, 12, 13], [2, 10, 13]),
 ])
 def test_thresholds(kind: str, times: list[int], told: list[int]) -> None:
     thresholds = Thresholds()

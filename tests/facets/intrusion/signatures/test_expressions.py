@@ -84,6 +84,7 @@ def test_a_rule_that_takes_too_much_is_switched_off() -> None:
 @pytest.mark.parametrize(("expression", "letters", "data", "found"), [
     (r"a{e<=1}", "", b"a{e<=1}", True), (r"a{e<=1}", "", b"a", False),  # no fuzzy matching
     (r"x{2}y{1,}z{0,3}", "", b"xxyy", True), (r"[{e}]+$", "", b"{e}", True), (r"\{s<=2}", "", b"{s<=2}", True),
+    (r"(ab?)-\g{1}!", "", b"ab-ab!", True), (r"(ab?)-\g1!", "", b"ab-a!", False), (r"a\\g{1}", "", rb"a\g{1}", True),
     (r"[[:alpha:]]{3}", "", b"1abc", True), (r"[[:digit:]x]{3}", "", b"1x2", True), (r"a||b", "", b"", True),
     (r"[a||b]", "", b"|", True), (r"a\z", "", b"a\n", False), (r"a\Z", "", b"a\n", True), (r"a\Z", "", b"a\n\n", False),
     (r"a$", "", b"a\n", True), (r"\\Z", "", rb"\Z", True), (r"\\z", "", rb"\z", True), (r"(?i)aB", "", b"Ab", True),

@@ -18,6 +18,7 @@ from bpfwright.facets.intrusion.signatures.protocols.conversation import Convers
 from bpfwright.facets.intrusion.signatures.reading import read_rules
 
 from .bed import Bed, Talk, rules_of, udp
+from .handshakes import certificate, chain, records, server_hello
 
 Beds = Callable[..., Bed]
 PORTS = itertools.count(1000)
@@ -251,6 +252,70 @@ def test_names_that_clients_ask_for(in_kernel: Beds) -> None:
     start = hello("good.org")
     bulk.send((0, start), *((len(start) + 1000 * number, b"\x17\3\3" + bytes(997)) for number in range(20)))
     assert len(watched.copies) <= 4  # the hello, and what is left of the first two kilobytes
+
+
+@pytest.mark.kernel
+def test_what_certificates_say(in_kernel: Beds) -> None:
+    import hashlib
+    evil = certificate("C=US, CN=evil.example")
+    print_of = hashlib.sha1(evil).hexdigest()
+    print_of = ":".join(print_of[at:at + 2] for at in range(0, 40, 2))
+    watched = in_kernel(rules_of(
+        'tls.cert_subject; content:"CN=evil.example"; endswith;', 'tls_cert_issuer; content:"authority"; nocase;',
+        'tls.cert_serial; content:"0a:bc"; bsize:5;', f'tls.fingerprint:"{print_of.upper()}";', 'tls.issuerdn:!"Someone";',
+        f'ja3s.hash; content:"{hashlib.md5(b"771,49199,65281-11").hexdigest().upper()}"; tls.certs; content:"second";',
+        CLIENT + 'tls.cert_subject; content:!"evil"; tls.cert_issuer; content:"CN=Authority"; startswith;',
+        header="alert tls any any -> any any"), egress=True)
+    cases: list[tuple[list[bytes], set[int]]] = [
+        ([evil], {1, 2, 3, 4}), ([evil, certificate("CN=second")], {1, 2, 3, 4, 6}),
+        ([certificate("CN=evil.example.org", "CN=Authority", b"\1")], {2, 5}),
+        ([certificate("CN=good.example", "CN=Authority", b"\1")], {2, 5, 7}),
+        ([certificate("CN=x", "CN=Other", more=6000)], {3, 5})]
+    for (certificates, sids), size, cut in itertools.product(cases, (16_000, 77), (1400, 300)):
+        stream = records(server_hello() + chain(*certificates) + b"\x0e\0\0\0", size) + b"\x14\3\3\0\1\1"
+        talk = Talk(watched, sport=next(PORTS), dport=9443)
+        assert talk.send((0, hello("any.example"))) == []
+        frames = [talk.server(low, stream[low:low + cut]) for low in range(0, len(stream), cut)]
+        told = watched.say(*frames, hook="egress")
+        assert set(told) == sids and len(told) == len(sids), (sids, size, cut, told)
+
+
+@pytest.mark.kernel
+def test_what_flows_speak_and_what_they_do_not(in_kernel: Beds) -> None:
+    watched = in_kernel(
+        'alert tcp any any -> any any (content:"greeting"; app-layer-protocol:http; sid:1;)\n'
+        'alert tcp any any -> any any (content:"greeting"; app-layer-protocol:!http; sid:2;)\n'
+        'alert tcp any any -> any any (content:"greeting"; app-layer-protocol:!http; app-layer-protocol:!tls; sid:3;)\n'
+        'alert tcp any any -> any 443 (flow:established,to_server; app-layer-protocol:!tls; sid:4;)\n'
+        'alert tcp any any -> any any (flow:to_client; content:"250 ok"; app-layer-protocol:!smtp; sid:5;)\n'
+        'alert udp any any -> any any (content:"greeting"; app-layer-protocol:!dns; sid:6;)\n', egress=True)
+    unknown = b"neither this nor that, a greeting of some kind"
+    for data, dport, sids in ((b"GET /greeting HTTP/1.1\r\n\r\n", 80, {1}), (unknown, 80, {2, 3}), (unknown, 443, {2, 3, 4}),
+                              (hello("greeting.example"), 80, {2}), (hello("greeting.example"), 443, {2})):
+        for cut in (7, len(data)):
+            talk = Talk(watched, sport=next(PORTS), dport=dport)
+            assert set(talk.send(*((low, data[low:low + cut]) for low in range(0, len(data), cut)))) == sids, data
+    for first, told in ((b"EHLO there\r\n", []), (b"do what I say, whatever it is\r\n", [5])):
+        talk = Talk(watched, sport=next(PORTS), dport=25)
+        talk.send((0, first))
+        assert watched.say(talk.server(0, b"250 ok, and more than that\r\n"), hook="egress") == told
+    question = b"\0\1\1\0\0\1\0\0\0\0\0\0\x08greeting\0\0\1\0\1"
+    assert watched.say(udp(question)) == [] and watched.say(udp(b"a greeting", sport=5001)) == [6]
+
+
+@pytest.mark.kernel
+def test_what_is_not_to_be_in_a_body_is_told_at_its_end(in_kernel: Beds) -> None:
+    watched = in_kernel(rules_of(SERVER + 'http.request_body; content:!"token="; http.method; content:"POST";',
+                                 SERVER + 'http.request_body; content:"a=1"; startswith; bsize:<8;',
+                                 SERVER + 'http.request_body; content:"c=3"; endswith;',
+                                 header="alert http any any -> any any"), egress=True)
+    for body, cut, sids in ((b"a=1&token=5", 4, set()), (b"a=1&b=22", 4, {1}), (b"a=1&b=2", 4, {1, 2}), (b"a&c=3&d=4", 5, {1}),
+                            (b"a=1&c=3", 3, {1, 2, 3}), (b"b" * 5000 + b"token=", 4900, {1})):
+        head = b"POST /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+        talk = Talk(watched, sport=next(PORTS))
+        first = head + body[:cut]
+        pieces = [(low, first[low:low + 1400]) for low in range(0, len(first), 1400)]
+        assert set(talk.send(*pieces, (len(first), body[cut:]))) == sids, body[:20]
 
 
 @pytest.mark.kernel

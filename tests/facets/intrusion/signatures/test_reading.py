@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bpfwright.datapath.configuration import read
 from bpfwright.errors import BpfwrightError, ConfigurationError, TargetError
 from bpfwright.facets.intrusion.facet import FACET
-from bpfwright.facets.intrusion.signatures.keywords import KEYWORDS
+from bpfwright.facets.intrusion.signatures.keywords import KEYWORDS, OTHERS
 from bpfwright.facets.intrusion.signatures.model import ByteJump, ByteTest, Content, DataAt, Flow, Flowbit, Threshold
 from bpfwright.facets.intrusion.signatures.reading import Rules, read_rules
 from bpfwright.facets.intrusion.signatures.spans import ADDRESSES, PORTS, Wrong, complement, holds, parsed, union
@@ -71,6 +71,11 @@ def test_files_go_over_lines_and_have_comments() -> None:
 @pytest.mark.parametrize(("text", "said", "cure"), [
     (rule('smb.share; content:"a";'), "a.rules:1:31: the keyword 'smb.share' is not understood", "not taken out"),
     (rule('contant:"a";'), "the keyword 'contant'", "Did you mean content?"),
+    (rule("flowint:n,+,1;"), "the keyword 'flowint' is not understood", "leave the rule out"),
+    (rule("filesize:>9;"), "the keyword 'filesize' is not understood", "look into file.data"),
+    (rule("app-layer-event:http.odd;"), "the keyword 'app-layer-event'", "What decoders find odd"),
+    (rule("sameip;", "alert pkthdr any any -> any any"), "'pkthdr' is no protocol", "What cannot be decoded"),
+    (rule("ttl:<5; ttl:>6;"), "no number is this, and what stands before it", ""),
     (rule("", "alert smb any any -> any any"), "'smb' is no protocol", "There are ip, tcp"),
     (rule("", "reject tcp any any -> any any"), "'reject' is no action", "write drop"),
     (rule("", "alert tcp any any any any"), "seven parts, this one has 6", "source port"),
@@ -199,6 +204,18 @@ def test_mistakes_in_the_section(tmp_path: Path, text: str, said: str) -> None:
     assert isinstance(caught.value, BpfwrightError) and said in caught.value.what
 
 
+def test_numbers_of_a_field_that_are_told_apart_and_together() -> None:
+    (found,) = read_rules(rule("tos:!0; ttl:>5; tos:!8; ttl:<10; tos:<11;")).signatures
+    assert dict(found.numbers) == {"tos": ((1, 7), (9, 10)), "ttl": ((6, 9),)}
+
+
+def test_every_refusal_by_design_has_a_cure() -> None:
+    assert not OTHERS.keys() & KEYWORDS.keys()
+    for name in OTHERS:
+        error = refused(rule(f"{name}:1;"))
+        assert name in error.what and "a.rules:1:" in error.what and error.cure == OTHERS[name]
+
+
 def test_the_published_list_is_the_one_that_is_read() -> None:
     text = README.read_text()
     listed = [line.split("|")[1].strip().strip("`") for line in text.splitlines() if line.startswith("| `")]
@@ -230,9 +247,12 @@ alert udp $HOME_NET any -> any 53 (msg:"g"; dns_query; content:"x.example"; sid:
 @pytest.mark.parametrize(("text", "said"), [
     (rule('http.uri; content:"a"; http.stat_code; content:"200";'), "no message is of both"),
     (rule('http.uri; content:"a"; dns.query; content:"b";'), "does not speak dns and http"),
-    (rule('tls.sni; content:"a";', "alert http any any -> any any"), "does not speak http and tls"),
+    (rule('tls.sni; content:"a";', "alert http any any -> any any"), "does not speak http and tls; this rule looks into tls.sni"),
+    (rule('http.uri; content:"a"; file.data; content:"b";'), "(http.uri to the server, file.data to the client)"),
     (rule('http.uri; content:"a";', "alert udp any any -> any any"), "http is not looked for in udp"),
     (rule('flow:to_client; http.uri; content:"a";'), "no message is of both"),
+    (rule("app-layer-protocol:smb;"), "'smb' is no protocol that is recognised here"),
+    (rule("app-layer-protocol:!http;", "alert http any any -> any any"), "does not speak http, and not http"),
     (rule('http.host; content:"A";'), "in lower case"), (rule("http.uri;"), "nothing is looked for in http.uri"),
     (rule('http_uri; content:"a";'), "no content before it"), (rule('content:"a"; http_uri; http_header;'), "has a buffer already"),
     (rule('to_md5; content:"a";'), "no buffer stands before"), (rule('http.uri; content:"a"; to_md5;'), "behind a content"),

@@ -162,6 +162,14 @@ def test_patterns_that_are_cut_in_two(in_kernel: Beds) -> None:
 
 
 @pytest.mark.kernel
+def test_streams_of_rules_that_ask_for_no_state(in_kernel: Beds) -> None:
+    watched = in_kernel(rules_of('flow:stateless; content:"cut in two"; content:"behind it"; distance:0;'), egress=True)
+    talk = Talk(watched)
+    text = b"." * 30 + b"this is cut in two, and what is behind it too" + b"." * 30
+    assert talk.send((0, text[:55]), (55, text[55:])) == [1]
+
+
+@pytest.mark.kernel
 def test_tiny_segments_and_lost_ones(in_kernel: Beds) -> None:
     watched = in_kernel(rules_of('flow:established,to_server; content:"spelled out";'), egress=True)
     talk = Talk(watched)

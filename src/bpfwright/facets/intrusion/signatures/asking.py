@@ -4,7 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import Iterable
 from bpfwright.facets.intrusion.signatures.finding import Finder
 from bpfwright.facets.intrusion.signatures.matching import Text, matches
-from bpfwright.facets.intrusion.signatures.model import Content, Group, Signature, worth
+from bpfwright.facets.intrusion.signatures.model import Content, Group, Signature, Size, Step, worth
 from bpfwright.facets.intrusion.signatures.protocols.message import Message
 from bpfwright.facets.intrusion.signatures.spans import holds
 from bpfwright.facets.intrusion.signatures.transforms import transformed
@@ -15,7 +15,7 @@ __all__ = ["Asked", "Askers"]
 class Asked:
     """A rule about messages, with what is asked of it first: the content that is in the fewest of them."""
 
-    __slots__ = ("_grows", "_nocase", "buffer", "needle", "number", "rule", "side", "transforms")
+    __slots__ = ("_grows", "_nocase", "_waits", "buffer", "needle", "number", "rule", "side", "transforms")
 
     def __init__(self, number: int, rule: Signature) -> None:
         self.number, self.rule = number, rule
@@ -30,6 +30,7 @@ class Asked:
                     self.buffer, self.transforms, self._nocase = group.buffer, group.transforms, step.nocase
                     self.needle = step.pattern.lower() if step.nocase else step.pattern
         self._grows = {group.buffer for group in rule.groups}
+        self._waits = {group.buffer for group in rule.groups if any(map(_until_its_end, group.steps))}
 
     def may_hold(self, message: Message) -> bool:
         """Whether it is worth a closer look."""
@@ -47,6 +48,8 @@ class Asked:
     def holds(self, message: Message, payload: bytes) -> bool:
         """Whether all of it holds; `payload` is for its steps outside of buffers. TooMuch when that takes too long."""
         rule = self.rule
+        if not message.whole and not self._waits.isdisjoint(message.grows):
+            return False
         if not all(holds(spans, message.numbers.get(name, -1)) for name, spans in rule.said):
             return False
         return all(_in_one(group, message) for group in rule.groups) and (
@@ -75,6 +78,12 @@ class Askers:
             for text in _texts(message, buffer, transforms):
                 found += finder.seen_in(text)
         return sorted(set(found), key=_number) if len(found) > 1 else found
+
+
+def _until_its_end(step: Step) -> bool:
+    """Whether a step may hold in a buffer's beginning and not in all of it."""
+    return isinstance(step, Size) or getattr(step, "negated", False) or getattr(step, "ends", False) or (
+        getattr(step, "origin", "") == "end")
 
 
 def _number(asked: Asked) -> int:

@@ -7,7 +7,7 @@ import re
 from bpfwright._typing import Callable, NamedTuple
 from bpfwright.facets.intrusion.signatures.model import Content, Group
 
-__all__ = ["BUFFERS", "Buffer", "LETTERS", "MODIFIERS", "STICKY", "sure_parts"]
+__all__ = ["BUFFERS", "Buffer", "LETTERS", "MODIFIERS", "STICKY", "VALUED", "sure_parts"]
 
 _Split = Callable[[bytes], list[bytes]]
 
@@ -15,7 +15,8 @@ _Split = Callable[[bytes], list[bytes]]
 class Buffer(NamedTuple):
     """`side`: who says it ("" both); `sure` splits a content into parts, each of which is in the packet as it is, or
     None where nothing is sure; `signs`: what tells, when it is in the packet, that even those need not be:
-    "escape" (%XX), "fold" (a header goes over lines), "chunked" (a body in pieces). `many`: a message has several."""
+    "escape" (%XX), "fold" (a header goes over lines), "chunked" (a body in pieces). `many`: a message has several.
+    `digits`: hexadecimal, in which large and small letters are the same."""
 
     protocol: str
     side: str
@@ -24,6 +25,7 @@ class Buffer(NamedTuple):
     says: str
     lower: bool = False
     many: bool = False
+    digits: bool = False
 
 
 def _whole(pattern: bytes) -> list[bytes]:
@@ -49,7 +51,7 @@ def _http(side: str, sure: _Split | None, signs: tuple[str, ...], says: str, *, 
 
 BUFFERS: dict[str, Buffer] = {
     "http.method": _http("server", _whole, (), "the request's method"),
-    "http.uri": _http("server", _PATH, ("escape",), "its URI behind the host: %XX decoded in the path, \\ as /, "
+    "http.uri": _http("server", _PATH, ("escape",), "its URI behind the host: %XX decoded, in the path \\ as /, "
                       "without //, /. and /.."),
     "http.uri.raw": _http("server", _whole, (), "its URI as it was sent"),
     "http.request_line": _http("server", _whole, (), "its first line"),
@@ -82,8 +84,18 @@ BUFFERS: dict[str, Buffer] = {
     "dns.query": Buffer("dns", "server", _LABELS, (), "a question's name with dots; each time it stands in a rule it "
                         "is about a question of its own", many=True),
     "tls.sni": Buffer("tls", "server", None, (), "the name that a client asks for"),
-    "ja3.hash": Buffer("tls", "server", None, (), "JA3 of a client's hello, in hexadecimal", lower=True),
+    "ja3.hash": Buffer("tls", "server", None, (), "JA3 of a client's hello, in hexadecimal", digits=True),
     "ja3.string": Buffer("tls", "server", None, (), "what it is made of"),
+    "ja3s.hash": Buffer("tls", "client", None, (), "JA3S of a server's hello, in hexadecimal", digits=True),
+    "ja3s.string": Buffer("tls", "client", None, (), "what it is made of"),
+    "tls.cert_subject": Buffer("tls", "client", None, (), "whom the server's certificate is for, as `C=US, O=Example, "
+                               "CN=www.example.org`, in its order; none in TLS 1.3, which encrypts it"),
+    "tls.cert_issuer": Buffer("tls", "client", None, (), "who made it, likewise"),
+    "tls.cert_serial": Buffer("tls", "client", None, (), "its number, as `0A:1B`", digits=True),
+    "tls.cert_fingerprint": Buffer("tls", "client", None, (), "its SHA-1, as `0a:1b`, if all of it is copied",
+                                   digits=True),
+    "tls.certs": Buffer("tls", "client", None, (), "the bytes of each certificate of the server's that is copied whole"
+                        ),
     "ssh.proto": Buffer("ssh", "", None, (), "2.0 and the like"),
     "ssh.software": Buffer("ssh", "", None, (), "the program's name and version"),
 }
@@ -91,7 +103,8 @@ STICKY = {**{name: name for name in BUFFERS},
           **{name.replace(".", "_"): name for name in (
               "http.request_line", "http.response_line", "http.protocol", "http.start", "http.header_names",
               "http.accept", "http.accept_lang", "http.accept_enc", "http.referer", "http.connection",
-              "http.content_type", "http.content_len", "file.data", "dns.query", "tls.sni", "ja3.hash", "ja3.string")},
+              "http.content_type", "http.content_len", "file.data", "dns.query", "tls.sni", "ja3.hash", "ja3.string",
+              "tls.cert_subject", "tls.cert_issuer", "tls.cert_serial", "tls.cert_fingerprint")},
           "ssh_proto": "ssh.proto"}
 """Words before contents, and the buffers that they are about."""
 MODIFIERS = {"http_method": "http.method", "http_uri": "http.uri", "http_raw_uri": "http.uri.raw",
@@ -100,6 +113,9 @@ MODIFIERS = {"http_method": "http.method", "http_uri": "http.uri", "http_raw_uri
              "http_host": "http.host", "http_raw_host": "http.host.raw", "http_stat_code": "http.stat_code",
              "http_stat_msg": "http.stat_msg", "http_server_body": "http.response_body"}
 """Words behind a content."""
+VALUED = {"uricontent": "http.uri", "tls.subject": "tls.cert_subject", "tls.issuerdn": "tls.cert_issuer",
+          "tls.fingerprint": "tls.cert_fingerprint"}
+"""Words that are contents themselves."""
 LETTERS = {"U": "http.uri", "I": "http.uri.raw", "P": "http.request_body", "Q": "http.response_body",
            "H": "http.header", "D": "http.header.raw", "M": "http.method", "C": "http.cookie", "S": "http.stat_code",
            "Y": "http.stat_msg", "V": "http.user_agent", "W": "http.host", "Z": "http.host.raw"}

@@ -143,10 +143,11 @@ def placed(rules: list[Signature]) -> list[Placed]:
         for swapped in (False, True)[:1 + rule.both_ways]:
             head, whole = head_of(rule, swapped)
             whole = whole and (not rule.steps or (len(rule.steps) == 1 and _plain(wanted.patterns)))
-            whole = whole and rule.threshold is None and not rule.flowbits and not rule.hostbits and not rule.speaks
+            whole = whole and rule.threshold is None and not rule.flowbits and not rule.hostbits
+            whole = whole and not rule.asks_what_is_spoken
             if head.protocol and head.state:
                 found.append(Placed(number, head, wanted, whole))
-            if rule.speaks in BY_THE_CLIENT and head.protocol:
+            if (rule.speaks in BY_THE_CLIENT or rule.unspoken) and head.protocol:
                 other, _ = head_of(rule, not swapped)
                 found.append(Placed(number, other._replace(state=_STATES), Wanted((), False, openers=wanted.openers),
                                     False))
@@ -255,11 +256,11 @@ def compiled(rules: list[Signature]) -> Compiled:
     undecided |= {way.number for way, place in zip(searched, content_places) if exact[place] != way.head}
     for way, place in zip(searched, content_places):
         rule = rules[way.number]
-        if rule.on_streams or rule.speaks:
+        if rule.on_streams or rule.asks_what_is_spoken:
             streams |= 1 << place
         asks.add(way.wanted, place)
         for pattern in way.wanted.patterns:
-            patterns.add(pattern, place, stream=rule.on_streams or bool(rule.speaks),
+            patterns.add(pattern, place, stream=rule.on_streams or rule.asks_what_is_spoken,
                          drop=0 if way.number in undecided else rule.sid)
     late = patterns.settle()
     undecided |= {number for number, rule in enumerate(rules) if rule.sid in late}
@@ -271,7 +272,8 @@ def compiled(rules: list[Signature]) -> Compiled:
                                                   for heads in both for head in heads))
     layout = Layout(bits, {**classes, **{name: _rounded(len(net_fields[name + "s"])) for name in ("from", "to")}},
                     _rounded(len(patterns.entries)), looks,
-                    any(rule.flow is not None or rule.flowbits or rule.on_streams or rule.speaks for rule in rules),
+                    any(rule.flow is not None or rule.flowbits or rule.on_streams or rule.asks_what_is_spoken
+                        for rule in rules),
                     bool(streams), asks.signs, asks.speaks, bool(nets[0]), bool(nets[1]))
     return Compiled(layout, fields, patterns.entries, nets, frozenset(range(len(rules))) - undecided,
                     frozenset(way.number for way in headed))

@@ -112,6 +112,10 @@ class _State:
         self.talk: Conversation | None = None
         self.speaks = ""
 
+    def settled(self, packet: Packet) -> bool:
+        """Whether it is known what the flow speaks, or that it is nothing that is known."""
+        return packet.payload != b"" if packet.protocol != 6 else self.talk is not None and self.talk.settled
+
     @property
     def size(self) -> int:
         """Bytes that it keeps."""
@@ -168,7 +172,7 @@ class Engine:
             rule.destination_ports for rule in self.rules)]
         if any(rule.both_ways for rule in self.rules):
             self._edges = [sorted({*self._edges[0], *self._edges[1]})] * 2
-        self._any_spoken = {rule.speaks for rule in self.rules} - {""}
+        self._any_spoken = {name for rule in self.rules for name in (rule.speaks, *rule.unspoken)} - {""}
         self._any_stream = any(rule.on_streams for rule in self.rules) or bool(self._any_spoken)
 
     def figures(self) -> dict[str, int]:
@@ -354,6 +358,8 @@ class Engine:
 
     def _fits(self, rule: Signature, context: _Context) -> bool:
         if rule.speaks and rule.speaks != context.state.speaks:
+            return False
+        if rule.unspoken and (context.state.speaks in rule.unspoken or not context.state.settled(context.packet)):
             return False
         return _header_fits(rule, context.packet) and _flow_fits(rule.flow, context.flags) and all(
             (bit.command == "isset") == bool(context.state.bits & set(bit.names)) for bit in rule.flowbits

@@ -16,12 +16,14 @@ _FLAGGED = re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]*))?([:)])")
 _ESCAPES = re.compile(r"\\[^A-Za-z0-9]")
 _BRACES = re.compile(r"(\\.)|\{(?!\d+(?:,\d*)?\})", re.DOTALL)  # no count: themselves, where the library sees more
 _ENDS = re.compile(r"(\\[^zZ])|(\\[zZ])", re.DOTALL)
+_BACK = re.compile(r"(\\[^g])|\\g(?:(\d+)|\{(\d+)\})")  # a group again, by its number
 _BY_LETTER = {"i": "IGNORECASE", "s": "DOTALL", "m": "MULTILINE", "x": "VERBOSE"}
 
 
 def compiled(expression: str, letters: str, *, anchored: bool) -> Any:
     """The matcher of an expression on bytes. Wrong for what is not known, or means something else."""
     library = _library()
+    expression = _BACK.sub(lambda found: found[1] or rf"(?:\{found[2] or found[3]})", expression)
     plain = _ESCAPES.sub("  ", expression)
     if found := _OTHERS.search(plain.replace(r"\z", "  ")):
         raise Wrong(f"{found[0]!r} in an expression is not known here", cure="Write it by other means.")

@@ -3,15 +3,19 @@ from __future__ import annotations
 
 from bpfwright._typing import Any, Callable, NamedTuple
 from bpfwright.facets.intrusion.signatures import header_words, payload_words
-from bpfwright.facets.intrusion.signatures.buffers import BUFFERS, LETTERS, MODIFIERS, STICKY
+from bpfwright.facets.intrusion.signatures.buffers import BUFFERS, LETTERS, MODIFIERS, STICKY, VALUED
 from bpfwright.facets.intrusion.signatures.classes import CLASSES
 from bpfwright.facets.intrusion.signatures.header_words import FIELDS
 from bpfwright.facets.intrusion.signatures.model import Content, Group, Size, Step
 from bpfwright.facets.intrusion.signatures.payload_words import integer, unquoted
-from bpfwright.facets.intrusion.signatures.spans import Wrong
+from bpfwright.facets.intrusion.signatures.spans import Wrong, intersection
 from bpfwright.facets.intrusion.signatures.transforms import TRANSFORMS
 
-__all__ = ["KEYWORDS", "Draft", "Keyword"]
+__all__ = ["KEYWORDS", "OTHERS", "SPOKEN", "Draft", "Keyword", "instead"]
+
+
+SPOKEN = {"http": "http", "http1": "http", "dns": "dns", "tls": "tls", "ssh": "ssh", "ftp": "ftp", "smtp": "smtp"}
+"""Protocols that flows are recognised by, by the words for them."""
 
 
 class Draft:
@@ -71,8 +75,8 @@ class Draft:
     def finished(self) -> dict[str, Any]:
         """Its steps and groups, as Signature has them."""
         self._finish()
-        made = [Group(buffer, transforms, tuple(steps)) for (buffer, _, transforms), steps in self.groups.items()
-                if buffer and steps]
+        made = [Group(buffer, transforms, tuple(_folded(steps) if BUFFERS[buffer].digits else steps))
+                for (buffer, _, transforms), steps in self.groups.items() if buffer and steps]
         return {"steps": tuple(self.groups.get(("", 0, ()), ())), "groups": tuple(made), **self.fields}
 
     def _finish(self) -> None:
@@ -88,6 +92,10 @@ class Draft:
     def more(self, name: str, value: Any) -> None:
         """Add to what may be said often."""
         self.fields[name] = (*self.fields.get(name, ()), value)
+
+
+def _folded(steps: list[Step]) -> list[Step]:
+    return [step._replace(nocase=True) if isinstance(step, Content) else step for step in steps]
 
 
 class Keyword(NamedTuple):
@@ -133,17 +141,30 @@ def _moved(name: str) -> Callable[[Draft, str], None]:
     return lambda draft, text: draft.move(name)
 
 
+def _valued(name: str) -> Callable[[Draft, str], None]:
+    def take(draft: Draft, text: str) -> None:
+        payload_words.content(draft.of(name), text)
+        draft.put(draft.of(name))
+
+    return take
+
+
+def _protocol(draft: Draft, text: str) -> None:
+    name = text.strip().removeprefix("!").strip()
+    if name not in SPOKEN:
+        raise Wrong(f"{name!r} is no protocol that is recognised here", cure=f"There are {', '.join(SPOKEN)}.")
+    if text.strip().startswith("!"):
+        draft.more("unspoken", SPOKEN[name])
+    else:
+        draft.once("speaks", SPOKEN[name])
+
+
 def _transform(name: str) -> Callable[[Draft, str], None]:
     return lambda draft, text: draft.transform(name)
 
 
 def _payload_again(draft: Draft, text: str) -> None:
     draft.turn("", many=False)
-
-
-def _uri_content(draft: Draft, text: str) -> None:
-    payload_words.content(draft.of("http.uri"), text)
-    draft.put(draft.of("http.uri"))
 
 
 def _size(draft: Draft, text: str) -> None:
@@ -169,9 +190,11 @@ def _field(name: str) -> Callable[[Draft, str], None]:
     read = header_words.compared(name)
 
     def take(draft: Draft, text: str) -> None:
-        if any(field == name for field, _ in draft.fields.get("numbers", ())):
-            raise Wrong("this stands here twice")
-        draft.more("numbers", (name, read(text)))
+        known = dict(draft.fields.get("numbers", ()))
+        spans = intersection(known[name], read(text)) if name in known else read(text)
+        if not spans:
+            raise Wrong("no number is this, and what stands before it")
+        draft.fields["numbers"] = tuple({**known, name: spans}.items())
 
     return take
 
@@ -255,9 +278,11 @@ KEYWORDS: dict[str, Keyword] = {
     **{name: Keyword(_transform(name), "no", f"the buffer before it: {says}")
        for name, (_, says) in TRANSFORMS.items()},
     "pkt_data": Keyword(_payload_again, "no", "what follows is about the payload again"),
-    "uricontent": Keyword(_uri_content, "yes", "a content in http.uri"),
+    **{name: Keyword(_valued(buffer), "yes", f"a content in {buffer}") for name, buffer in VALUED.items()},
     "bsize": Keyword(_size, "yes", "how many bytes the buffer before it has: N, !N, <N, >N, <=N, >=N, N<>M"),
     "urilen": Keyword(_uri_size, "yes", "how many bytes http.uri has, or with `,raw` http.uri.raw: the same"),
+    "app-layer-protocol": Keyword(_protocol, "yes", "[!]http, dns, tls, ssh, ftp or smtp: what the "
+                                  "flow speaks, or does not, once that is known"),
     "dns.opcode": Keyword(_said("dns.opcode"), "yes", "of a message, asked or answered: N, !N, N-M"),
     "dns.rcode": Keyword(_said("dns.rcode"), "yes", "the same"),
     **{name: Keyword(_field(name), "yes", f"{says}: N, !N, <N, >N, <=N, >=N, N<>M") for name, (_, says)
@@ -280,3 +305,36 @@ KEYWORDS: dict[str, Keyword] = {
                                 "track ..., count N, seconds N"),
 }
 """By name, as the README lists them."""
+_NOT_TAKEN = "This is not taken out of its protocol: look for its bytes with content or pcre, or leave the rule out."
+_NO_EVENTS = "What decoders find odd is not told here: leave the rule out."
+_NO_FILES = "Files are not put together here: look into file.data, or leave the rule out."
+_OUTSIDE = "What is known outside of the rules is not asked here: leave the rule out."
+_NOT_DONE = "Nothing here does the same: leave the rule out."
+OTHERS: dict[str, str] = {
+    **dict.fromkeys(("app-layer-event", "decode-event", "engine-event", "stream-event"), _NO_EVENTS),
+    **dict.fromkeys(("filename", "fileext", "filemagic", "filemd5", "filesha1", "filesha256", "filesize", "filestore",
+                     "file.name", "file.magic"), _NO_FILES),
+    **dict.fromkeys(("dataset", "datarep", "iprep", "geoip", "lua", "luajit"), _OUTSIDE),
+    **dict.fromkeys(("asn1", "base64_data", "base64_decode", "bypass", "config", "dce_iface", "dce_opnum",
+                     "dce_stub_data", "flowint", "flowvar", "ftpbounce", "ftpdata_command", "l3_proto", "nfq_set_mark",
+                     "pcrexform", "pktvar", "prefilter", "replace", "requires", "rpc", "stream_size", "tag",
+                     "xor", "ip.src", "ip.dst", "tcp.mss", "tcp.hdr", "udp.hdr", "ipv4.hdr", "ipv6.hdr", "icmpv4.hdr",
+                     "icmpv6.hdr", "icmpv6.mtu", "frame"), _NOT_DONE),
+}
+"""Keywords of Suricata's that are refused by design, and what to do; any other is taken for a slip."""
+
+
+def instead(name: str) -> str:
+    """What to do about a keyword that is not understood."""
+    import difflib
+    if name in OTHERS:
+        return OTHERS[name]
+    if name.replace("_", ".").split(".")[0] in _PROTOCOLS:
+        return _NOT_TAKEN
+    close = difflib.get_close_matches(name, KEYWORDS, 1)
+    return f"Did you mean {close[0]}?" if close else "The facet's README lists what is; `unsupported: skip` goes on."
+
+
+_PROTOCOLS = frozenset({
+    "http", "http2", "dns", "tls", "ssh", "smb", "file", "krb5", "ja3", "ja3s", "ja4", "ssl", "snmp", "sip", "mqtt",
+    "ftp", "smtp", "quic", "rfb", "nfs", "dcerpc", "dce", "ike", "modbus", "dnp3", "enip", "cip", "dhcp", "websocket"})

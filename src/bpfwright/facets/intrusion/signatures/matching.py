@@ -200,9 +200,13 @@ def _number(step: ByteTest | ByteJump | ByteMath, data: bytes, cursor: int) -> t
         value = int(found[1], step.number_base)
     else:
         value = int.from_bytes(raw, "little" if step.little else "big")
-    if step.mask:
-        value = (value & step.mask) >> (step.mask & -step.mask).bit_length() - 1
+    if not (isinstance(step, ByteMath) and step.operator):  # whose mask is for what comes out of it
+        value = _masked(value, step.mask)
     return value, at + step.size
+
+
+def _masked(value: int, mask: int) -> int:
+    return (value & mask) >> (mask & -mask).bit_length() - 1 if mask else value
 
 
 def _made(step: ByteMath, data: bytes, cursor: int) -> tuple[int, int] | None:
@@ -213,6 +217,7 @@ def _made(step: ByteMath, data: bytes, cursor: int) -> tuple[int, int] | None:
     value = -(-value // step.align) * step.align
     if step.operator:
         value = _MATH[step.operator](value, step.operand) & _MOST_VALUE
+        value = _masked(value, step.mask)
     return value, found[1]
 
 
@@ -224,5 +229,5 @@ def _jumped(step: ByteJump, data: bytes, cursor: int) -> int | None:
     if step.align:
         value = -(-value // 4) * 4
     origin = {"beginning": 0, "end": len(data)}.get(step.origin, behind)
-    place = origin + value + step.post
-    return place if 0 <= place <= len(data) else None
+    place = max(0, origin + value + step.post)  # as in Suricata, one cannot jump before the beginning
+    return place if place <= len(data) else None

@@ -187,7 +187,8 @@ class Threshold(NamedTuple):
 class Signature(NamedTuple):
     """One rule. `steps` are looked at in the payload, in their order, `groups` in buffers of a protocol; `numbers` are
     spans by field (see keywords), `said` by number of a protocol's message. `speaks`: the protocol that its flow is to
-    speak, "" where that is the same, and `side` who says what it looks into ("server": it is said to the server)."""
+    speak, "" where that is the same, and `side` who says what it looks into ("server": it is said to the server);
+    `unspoken`: those that it is not to speak."""
 
     file: str
     line: int
@@ -210,6 +211,7 @@ class Signature(NamedTuple):
     groups: tuple[Group, ...] = ()
     said: tuple[tuple[str, Spans], ...] = ()
     speaks: str = ""
+    unspoken: tuple[str, ...] = ()
     side: str = ""
     numbers: tuple[tuple[str, Spans], ...] = ()
     flags: Flags | None = None
@@ -242,13 +244,18 @@ class Signature(NamedTuple):
         return named[0] if named else max(there, key=worth, default=None)
 
     @property
+    def asks_what_is_spoken(self) -> bool:
+        """Whether it is about flows by their protocol."""
+        return bool(self.speaks or self.unspoken)
+
+    @property
     def on_streams(self) -> bool:
         """Whether it is looked for in streams that segments are put together to."""
         if self.on_messages or not self.steps or self.number("dsize") is not None:
             return False
         if not self.speaks and self.protocol not in ("tcp", "tcp-stream", "ip"):
             return False
-        return self.flow is None or (self.flow.only != "packet" and self.flow.state in ("", "established"))
+        return self.flow is None or (self.flow.only != "packet" and self.flow.state != "not_established")
 
     @property
     def on_packets(self) -> bool:

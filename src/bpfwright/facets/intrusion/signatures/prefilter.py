@@ -26,6 +26,9 @@ _OPENERS: dict[str, frozenset[int]] = {
     **{name: frozenset((letters + letters.upper()).encode()) for name, letters in _LETTERS.items()}}
 
 
+_ANY = frozenset(range(256))  # what a flow does not speak is known when its beginning was seen
+
+
 class Wanted(NamedTuple):
     """`patterns`: one of these is in a packet. `headed`: none is sure, the header says all. `signs`: what is copied as
     well. `requests`: requests that are not whole in a segment are copied; all, where there is no pattern. `openers`:
@@ -43,8 +46,8 @@ def wanted_of(rule: Signature) -> Wanted:
     if not rule.on_messages:
         pattern = rule.fast
         there = pattern is not None and len(pattern.pattern) > 1
-        return Wanted((pattern,) if pattern is not None and there else (), not there,
-                      openers=_OPENERS[rule.speaks] if rule.speaks else frozenset())
+        openers = _ANY if rule.unspoken else _OPENERS[rule.speaks] if rule.speaks else frozenset()
+        return Wanted((pattern,) if pattern is not None and there else (), not there, openers=openers)
     if rule.speaks == "http" and rule.groups:
         return _of_http(rule)
     openers = _OPENERS[rule.speaks]

@@ -6,15 +6,14 @@ from bisect import bisect_right
 from bpfwright._typing import Any, Mapping, NamedTuple, Sequence
 from bpfwright.errors import ConfigurationError, TargetError
 from bpfwright.facets.intrusion.signatures.buffers import BUFFERS
-from bpfwright.facets.intrusion.signatures.keywords import KEYWORDS, Draft
+from bpfwright.facets.intrusion.signatures.keywords import KEYWORDS, SPOKEN, Draft, instead
 from bpfwright.facets.intrusion.signatures.model import Content, Signature
 from bpfwright.facets.intrusion.signatures.spans import ADDRESSES, PORTS, Domain, Spans, Wrong, parsed
 
 __all__ = ["ACTIONS", "DEFAULTS", "PROTOCOLS", "Rules", "read_files", "read_rules"]
 
 ACTIONS = ("alert", "drop", "pass")
-_SPOKEN = {"http": "http", "http1": "http", "dns": "dns", "tls": "tls", "ssh": "ssh", "ftp": "ftp", "smtp": "smtp"}
-PROTOCOLS = ("ip", "tcp", "udp", "icmp", "icmpv6", "tcp-pkt", "tcp-stream", *_SPOKEN)
+PROTOCOLS = ("ip", "tcp", "udp", "icmp", "icmpv6", "tcp-pkt", "tcp-stream", *SPOKEN)
 DEFAULTS: dict[str, str] = {
     "HOME_NET": "any", "EXTERNAL_NET": "any", "HTTP_SERVERS": "$HOME_NET", "SMTP_SERVERS": "$HOME_NET",
     "SQL_SERVERS": "$HOME_NET", "DNS_SERVERS": "$HOME_NET", "TELNET_SERVERS": "$HOME_NET", "FTP_SERVERS": "$HOME_NET",
@@ -97,6 +96,7 @@ def _rule(text: str, file: str, line: int, variables: Mapping[str, str]) -> Sign
             " Nothing here answers for others: write drop." if action.startswith("reject") else ""))
     if protocol not in PROTOCOLS:
         raise Wrong(f"{protocol!r} is no protocol that is looked into here", at_protocol,
+                    "What cannot be decoded is not judged: leave the rule out." if protocol == "pkthdr" else
                     f"There are {', '.join(PROTOCOLS)}; write the protocol below, and its ports.")
     arrow, at_arrow = parts[4]
     if arrow not in ("->", "<>"):
@@ -122,21 +122,28 @@ def _with_what_is_said(made: Signature, at: int) -> Signature:
     """Which protocol its flow is to speak, and who says what it looks into."""
     buffers = [BUFFERS[group.buffer] for group in made.groups]
     spoken = {each.protocol for each in buffers} | {name.partition(".")[0] for name, _ in made.said}
-    if made.protocol in _SPOKEN:
-        spoken.add(_SPOKEN[made.protocol])
+    if made.protocol in SPOKEN:
+        spoken.add(SPOKEN[made.protocol])
+    if made.speaks:
+        spoken.add(made.speaks)
     if len(spoken) > 1:
-        raise Wrong(f"a flow does not speak {' and '.join(sorted(spoken))}", at)
+        named = ", ".join(sorted({group.buffer for group in made.groups} | {name for name, _ in made.said}))
+        raise Wrong(f"a flow does not speak {' and '.join(sorted(spoken))}; this rule looks into {named}", at)
+    if spoken & set(made.unspoken):
+        raise Wrong(f"a flow does not speak {min(spoken)}, and not {min(spoken)}", at)
     if not spoken:
         return made
     (speaks,) = spoken
     below = ("ip", "tcp", "udp") if speaks == "dns" else ("ip", "tcp")
-    if made.protocol not in _SPOKEN and made.protocol not in below:
+    if made.protocol not in SPOKEN and made.protocol not in below:
         raise Wrong(f"{speaks} is not looked for in {made.protocol}", at, f"Write alert {speaks}.")
     sides = {each.side for each in buffers if each.side}
     if made.flow is not None and made.groups:
         sides |= {"server"} if made.flow.to_server else {"client"} if made.flow.to_client else set()
     if len(sides) > 1:
-        raise Wrong("one side says this, the other side that: no message is of both", at,
+        named = ", ".join(f"{group.buffer} to the {side}" for group, side in (
+            (group, BUFFERS[group.buffer].side) for group in made.groups) if side)
+        raise Wrong(f"one side says this, the other side that ({named}): no message is of both", at,
                     "Make two rules of it, with flowbits between them.")
     return made._replace(speaks=speaks, side=min(sides, default=""))
 
@@ -205,7 +212,7 @@ def _option(text: str, begin: int, end: int) -> list[tuple[str, str | None, int,
 def _take(draft: Draft, name: str, value: str | None, at: int, at_value: int) -> None:
     keyword = KEYWORDS.get(name)
     if keyword is None:
-        raise Wrong(f"the keyword {name!r} is not understood here", at, _instead(name))
+        raise Wrong(f"the keyword {name!r} is not understood here", at, instead(name))
     if keyword.value == "yes" and (value is None or not value.strip()):
         raise Wrong(f"{name} needs a value", at, f"{name}: {keyword.says}")
     if keyword.value == "no" and value is not None and value.strip():
@@ -215,15 +222,6 @@ def _take(draft: Draft, name: str, value: str | None, at: int, at_value: int) ->
     except Wrong as wrong:
         place = at_value + wrong.at if value is not None else at
         raise Wrong(f"{name}: {wrong.what}", place, wrong.cure) from None
-
-
-def _instead(name: str) -> str:
-    import difflib
-    if name.split(".")[0].split("_")[0] in ("http", "http2", "dns", "tls", "ssh", "smb", "file", "krb5", "ja3", "ja3s",
-                                            "ssl", "snmp", "sip", "mqtt", "ftp", "smtp", "quic", "rfb"):
-        return "This is not taken out of its protocol: look for its bytes with content or pcre, or leave the rule out."
-    close = difflib.get_close_matches(name, KEYWORDS, 1)
-    return f"Did you mean {close[0]}?" if close else "The facet's README lists what is; `unsupported: skip` goes on."
 
 
 def _sense(made: Signature, at: int) -> None:
@@ -238,7 +236,7 @@ def _sense(made: Signature, at: int) -> None:
                 if BUFFERS[group.buffer].lower and not step.nocase and step.pattern != step.pattern.lower():
                     raise Wrong(f"{group.buffer} is in lower case, {step.pattern!r} is not", at,
                                 "Write nocase behind it.")
-    tcp = made.protocol.startswith("tcp") or made.protocol in _SPOKEN
+    tcp = made.protocol.startswith("tcp") or made.protocol in SPOKEN
     if sum(content.fast for content in made.all_contents) > 1:
         raise Wrong("another content is the fast pattern already", at)
     if made.flags is not None and not (tcp or made.protocol == "ip"):

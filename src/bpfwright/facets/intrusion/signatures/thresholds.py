@@ -23,12 +23,12 @@ class Thresholds:
         """Count a match; whether it is told."""
         key = (rule, *_tracked(threshold.track, source, destination, flow))
         began, count = self._counted.pop(key, (now_ns, 0))
-        if now_ns - began >= threshold.seconds * _SECOND:
+        if now_ns - began > threshold.seconds * _SECOND:
             began, count = now_ns, 0
         count += 1
         told = _TELLS[threshold.kind](count, threshold.of)
         if threshold.kind == "threshold" and told:
-            began, count = now_ns, 0
+            count = 0
         self._counted[key] = began, count
         if len(self._counted) > self.most:
             self._counted.popitem(last=False)

@@ -19,8 +19,8 @@ def _digest(name: str) -> Callable[[bytes], bytes]:
 
 
 def _url(data: bytes) -> bytes:
-    from bpfwright.facets.intrusion.signatures.protocols.uris import decoded
-    return decoded(data.replace(b"+", b" "))
+    from bpfwright.facets.intrusion.signatures.protocols.uris import unescaped
+    return unescaped(data.replace(b"+", b" "))
 
 
 def _names(data: bytes) -> bytes:

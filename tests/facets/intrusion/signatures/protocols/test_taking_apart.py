@@ -12,15 +12,17 @@ from bpfwright.facets.intrusion.signatures.protocols import dns
 from bpfwright.facets.intrusion.signatures.protocols.conversation import Conversation
 from bpfwright.facets.intrusion.signatures.protocols.http import MOST_BODY, Http
 from bpfwright.facets.intrusion.signatures.protocols.message import Message
-from bpfwright.facets.intrusion.signatures.protocols.tls import hello_of
+from bpfwright.facets.intrusion.signatures.protocols.certificates import Short, certificate_of
+from bpfwright.facets.intrusion.signatures.protocols.tls import Tls, hello_of
 from bpfwright.facets.intrusion.signatures.protocols.uris import decoded, host_of, normal
 from bpfwright.facets.intrusion.signatures.transforms import TRANSFORMS, transformed
+from tests.facets.intrusion.signatures.handshakes import certificate, chain, records, server_hello
 
 
 @pytest.mark.parametrize(("uri", "wanted"), [
     (b"/", b"/"), (b"/a/./b/../c", b"/a/c"), (b"http://user@Host:80/x?y", b"/x?y"), (b"/../../x", b"/x"), (b"//a//", b"/a/"),
     (b"/a\\b", b"/a/b"), (b"/%2e%2E/x", b"/x"), (b"*", b"*"), (b"/a%u0041%uFF22%zz%4", b"/aAB%zz%4"), (b"/a/.", b"/a/"),
-    (b"/a/..", b"/"), (b"/a?b=%41/../%20", b"/a?b=%41/../%20"), (b"http://h", b"/"), (b"/%25%34%31", b"/%41"), (b"", b""),
+    (b"/a/..", b"/"), (b"/a?b=%41/../%20", b"/a?b=A/../ "), (b"/a?b=%2541+%u0041%zz//#%41", b"/a?b=%41+%u0041%zz//#A"), (b"http://h", b"/"), (b"/%25%34%31", b"/%41"), (b"", b""),
     (b"/a%3fb?c", b"/a?b?c"), (b"/...", b"/..."), (b"/.a/b", b"/.a/b"), (b"/%u1234", b"/?"), (b"/a%00b", b"/a\x00b")])
 def test_uris_in_their_normal_form(uri: bytes, wanted: bytes) -> None:
     assert normal(uri) == wanted
@@ -52,7 +54,8 @@ def head(text: str) -> Message:
     ("GET / HTTP/1.1\nB : b", "http.start", b"GET / HTTP/1.1\r\nB: b\r\n\r\n"),
     ("HTTP/1.1 404 Not  Found", "http.stat_msg", b"Not  Found"), ("HTTP/1.1 404 Not Found", "http.stat_code", b"404"),
     ("HTTP/1.1 404 x\nSet-Cookie: y", "http.cookie", b"y"), ("HTTP/1.1 404", "http.response_line", b"HTTP/1.1 404"),
-    ("HTTP/1.1 404 x\nSet-Cookie: y\nServer: z", "http.header", b"Server: z\r\n"), ("HTTP/1.1 404", "http.stat_msg", b"")])
+    ("HTTP/1.1 404 x\nSet-Cookie: y\nServer: z", "http.header", b"Server: z\r\n"),
+    ("GET http://C:1/x HTTP/1.1\nHost: A", "http.host.raw", b"c")])
 def test_heads(text: str, buffer: str, value: bytes) -> None:
     assert head(text).values(buffer) == (value,)
 
@@ -60,6 +63,8 @@ def test_heads(text: str, buffer: str, value: bytes) -> None:
 def test_what_is_not_there_has_no_value() -> None:
     message = head("GET / HTTP/1.0")
     assert not any(message.values(name) for name in ("http.cookie", "http.host", "http.request_body", "http.stat_code", "x"))
+    bare = head("HTTP/1.1 404")
+    assert not any(bare.values(name) for name in ("http.stat_msg", "http.header", "http.header_names"))
     (old,) = Http(to_server=True).take(b"GET /old\r\n")
     assert old.values("http.uri") == (b"/old",) and old.values("http.protocol") == ()
 
@@ -79,6 +84,23 @@ def test_requests_are_the_same_however_they_are_cut(cuts: list[int]) -> None:
     assert [(each.values("http.uri.raw"), each.values("http.request_body")) for each in found] == [
         ((b"/one",), (b"hello",)), ((b"/two",), ()), ((b"/three",), (b"abc0123456789",)), ((b"*",), ()), ((b"/four",), ())]
     assert side.size == 0
+
+
+ANSWERED = (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"  # to HEAD
+            b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n"  # to HEAD
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1!"
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n")
+
+
+@given(st.lists(st.integers(1, len(ANSWERED) - 1), max_size=12))
+def test_answers_without_the_body_that_they_tell_of(cuts: list[int]) -> None:
+    side = Http(to_server=False)
+    bounds = sorted({0, len(ANSWERED), *cuts})
+    found: list[Message] = []
+    for low, high in itertools.pairwise(bounds):
+        found += [each for each in side.take(ANSWERED[low:high]) if each not in found]
+    assert [each.values("file.data") for each in found] == [(), (), (b"HTTP/1.1!",), (b"ab",)]
+    assert [each.whole for each in found] == [False, False, True, True]
 
 
 def test_behind_bytes_that_were_not_seen() -> None:
@@ -131,6 +153,41 @@ def test_no_datagram_raises(data: bytes) -> None:
     hello_of(data).values("ja3.string")
 
 
+@given(st.lists(st.integers(1, 900), max_size=8), st.integers(20, 900))
+def test_certificates_however_they_are_cut(cuts: list[int], size: int) -> None:
+    certificates = certificate("C=US, O=Example + Email=a@b.example, CN=www.example.org"), certificate("CN=Authority")
+    data = records(server_hello() + chain(*certificates) + b"\x0e\0\0\0", size) + b"\x14\3\3\0\1\1"
+    side = Tls(to_server=False)
+    given_again: list[Message] = []
+    for low, high in itertools.pairwise(sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})):
+        given_again += side.take(data[low:high])
+    (message,) = set(given_again)
+    assert message.values("ja3s.string") == (b"771,49199,65281-11",)
+    assert message.values("tls.cert_subject") == (b"C=US, O=Example + Email=a@b.example, CN=www.example.org",)
+    assert message.values("tls.cert_issuer") == (b"O=Someone, CN=Authority",)
+    assert message.values("tls.cert_serial") == (b"0A:BC",) and message.values("tls.certs") == certificates
+    assert side.size == 0
+
+
+def test_a_certificate_whose_end_is_missing() -> None:
+    long = certificate("CN=cut", more=3000)
+    data = records(server_hello() + chain(long))
+    (message,) = set(Tls(to_server=False).take(data[:1000]))
+    assert message.values("tls.cert_subject") == (b"CN=cut",)
+    assert message.values("tls.certs") == () == message.values("tls.cert_fingerprint")
+    assert certificate_of(certificate("OID(1.2.3.4)=odd")).subject == b"OID(1.2.3.4)=odd"
+
+
+@given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 400))
+def test_no_certificate_raises_what_is_not_meant(data: bytes, at: int, end: int) -> None:
+    good = certificate("C=US, CN=x")
+    for text in (data, (good[:at] + data + good[at + len(data):])[:end]):
+        try:
+            certificate_of(text)
+        except (Short, ValueError):
+            pass
+
+
 def test_names_in_questions() -> None:
     header = b"\0\1\1\0\0\2\0\0\0\0\0\0"
     data = header + b"\3www\4test\0\0\1\0\1" + b"\1a\xc0\x10\0\1\0\1"
@@ -143,7 +200,7 @@ def test_names_in_questions() -> None:
 
 @pytest.mark.parametrize(("name", "data", "wanted"), [
     ("dotprefix", b"a.b", b".a.b"), ("strip_whitespace", b" a\t\r\n b", b"ab"), ("compress_whitespace", b"a \t\n b", b"a b"),
-    ("to_lowercase", b"AbC", b"abc"), ("to_uppercase", b"AbC", b"ABC"), ("url_decode", b"a%20b+c%2", b"a b c%2"),
+    ("to_lowercase", b"AbC", b"abc"), ("to_uppercase", b"AbC", b"ABC"), ("url_decode", b"a%20b+c%2%u0041", b"a b c%2%u0041"),
     ("to_md5", b"", bytes.fromhex("d41d8cd98f00b204e9800998ecf8427e")),
     ("to_sha1", b"", bytes.fromhex("da39a3ee5e6b4b0d3255bfef95601890afd80709")),
     ("to_sha256", b"abc", bytes.fromhex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")),

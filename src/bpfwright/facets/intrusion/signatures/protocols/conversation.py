@@ -70,6 +70,11 @@ class Conversation:
         """Bytes that it keeps."""
         return sum(len(held or b"") for held in self._held) + sum(side.size for side in self._sides if side is not None)
 
+    @property
+    def settled(self) -> bool:
+        """Whether its protocol is known, or that it is none of those that are."""
+        return self.protocol != "" or None in self._held
+
     def take(self, side: int, place: int, data: bytes) -> list[Message]:
         """What a side (0: the one that asked first) said with bytes at a place of its stream."""
         at = self._at[side]

@@ -12,6 +12,7 @@ __all__ = ["MOST_BODY", "Http", "METHODS"]
 
 MOST_BODY = 65_536
 """Bytes of a body that are kept, as it is sent and unpacked."""
+_ENOUGH = 4096  # of a body, for what is not to be in it: what is copied of a long one has no end
 _MOST_HEAD = 32_768
 _TINY = 20
 METHODS = ("get", "put", "post", "head", "trace", "options", "connect", "delete", "patch", "propfind", "proppatch",
@@ -23,6 +24,8 @@ _REQUEST = re.compile(rb"[A-Za-z][!-~]{0,31}(?:\Z|[ \t]+(?:\Z|[^\r\n]))")
 _END = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
+_ANSWER = re.compile(rb"HTTP/1\.[0-9][ \t][1-5][0-9]{2}[ \t\r\n]", re.IGNORECASE)
+_LEAST_ANSWER = 13
 _PROTOCOL = re.compile(rb"[ \t]+(HTTP/[!-~]*)[ \t]*$", re.IGNORECASE)
 _VALUES = {"user_agent": "user-agent", "accept": "accept", "accept_enc": "accept-encoding",
            "accept_lang": "accept-language", "referer": "referer", "connection": "connection",
@@ -59,8 +62,9 @@ class _Head:
         return b"".join(name + b": " + value + b"\r\n" for key, (name, value) in self.headers.items() if key != without)
 
     def names(self) -> bytes:
-        """Their names, each on a line."""
-        return b"\r\n" + b"".join(name + b"\r\n" for name, _ in self.headers.values()) + b"\r\n"
+        """Their names, each on a line; nothing where there is none."""
+        names = b"".join(name + b"\r\n" for name, _ in self.headers.values())
+        return b"\r\n" + names + b"\r\n" if names else b""
 
 
 class _Body:
@@ -78,6 +82,7 @@ class _Body:
             None if answer else 0)
         self._held = b""
         self._chunk = 0
+        self.fresh = answer
         if answer and (head.line[9:12] in (b"204", b"304") or head.line[9:10] == b"1"):
             self.chunked, self.left = False, 0
 
@@ -203,9 +208,20 @@ class Http:
 
     def _in_body(self, data: bytes, found: list[Message]) -> bytes | None:
         assert self._body is not None and self._message is not None
+        if self._body.fresh:  # of a HEAD: what its answer says of its length is not of a body
+            data, self._held = self._held + data, b""
+            if len(data) < _LEAST_ANSWER and data[:7].upper() == b"HTTP/1."[:len(data)]:
+                self._held = data
+                return None
+            self._body.fresh = False
+            if _ANSWER.match(data):
+                self._body = None
+                return data
         size = len(self._body.data)
         rest = self._body.add(data)
-        if len(self._body.data) != size:
+        whole = rest is not None or len(self._body.data) >= _ENOUGH
+        if len(self._body.data) != size or (whole and not self._message.whole):
+            self._message.whole |= whole
             self._message.grown(again=self._message not in found)
             if self._message not in found:
                 found.append(self._message)
@@ -239,6 +255,7 @@ class Http:
         self._message = (_request if self._to_server else _answer)(head, body)
         found.append(self._message)
         self._body = body if body.left != 0 else None
+        self._message.whole = self._body is None or (body.left is None and not body.chunked)
         return stripped[stop:]
 
     def _begins(self, data: bytes) -> bool:
@@ -261,6 +278,10 @@ class _Said:
         self.protocol: Values = ()
 
 
+def _some(value: bytes) -> Values:
+    return (value,) if value else ()
+
+
 Makers = dict[str, Callable[[_Said], Values]]
 
 
@@ -275,14 +296,15 @@ def _value(name: str) -> Callable[[_Said], Values]:
 def _shared(cookie: str) -> Makers:
     without = cookie.encode()
     return {**{f"http.{name}": _value(header) for name, header in _VALUES.items()},
-            "http.cookie": _value(cookie), "http.header": lambda said: (said.head.written(without),),
-            "http.header.raw": lambda said: (said.head.raw,), "http.header_names": lambda said: (said.head.names(),),
+            "http.cookie": _value(cookie), "http.header": lambda said: _some(said.head.written(without)),
+            "http.header.raw": lambda said: (said.head.raw,),
+            "http.header_names": lambda said: _some(said.head.names()),
             "http.start": lambda said: (said.head.line + b"\r\n" + said.head.written() + b"\r\n",),
             "http.protocol": lambda said: said.protocol}
 
 
 def _body_of(said: _Said) -> Values:
-    return (said.body.data,) if said.body.data else ()
+    return _some(said.body.data)
 
 
 def _host(said: _Said) -> Values:
@@ -292,13 +314,20 @@ def _host(said: _Said) -> Values:
     return () if found is None else (found,)
 
 
+def _raw_host(said: _Said) -> Values:
+    named = host_of(said.uri)
+    return _host(said) if named is None else (_plain(named),)
+
+
 _OF_REQUESTS: Makers = {
     **_shared("cookie"), "http.method": lambda said: (said.method,), "http.uri.raw": lambda said: (said.uri,),
     "http.uri": lambda said: (normal(said.uri),), "http.request_line": lambda said: (said.head.line,),
-    "http.host.raw": _host, "http.host": lambda said: tuple(map(_plain, _host(said))), "http.request_body": _body_of}
+    "http.host.raw": _raw_host, "http.host": lambda said: tuple(map(_plain, _host(said))),
+    "http.request_body": _body_of}
 _OF_ANSWERS: Makers = {
-    **_shared("set-cookie"), "http.stat_code": lambda said: (said.code,), "http.stat_msg": lambda said: (said.text,),
-    "http.response_line": lambda said: (said.head.line,), "http.response_body": _body_of, "file.data": _body_of}
+    **_shared("set-cookie"), "http.stat_code": lambda said: (said.code,),
+    "http.stat_msg": lambda said: _some(said.text), "http.response_line": lambda said: (said.head.line,),
+    "http.response_body": _body_of, "file.data": _body_of}
 
 
 def _request(head: _Head, body: _Body) -> Message:

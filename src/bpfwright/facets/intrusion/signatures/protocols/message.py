@@ -14,10 +14,11 @@ _NO_NUMBERS: dict[str, int] = {}
 class Message:
     """`values(name)`: the bytes of a buffer, several where the protocol has several, () where it has none of it. They
     are made of `source` by `makers`, which are the same for all messages of a kind. `told` holds the rules that matched
-    already; `grows`: buffers that may get longer; `looked` is for whoever looks, by buffer and what was made of it."""
+    already; `grows`: buffers that may get longer, until it is `whole`; `looked` is for whoever looks, by buffer and
+    what was made of it."""
 
     __slots__ = ("_known", "_makers", "changed", "grows", "looked", "numbers", "protocol", "source", "to_server",
-                 "told")
+                 "told", "whole")
 
     def __init__(self, protocol: str, *, to_server: bool, source: Any, makers: Mapping[str, Callable[[Any], Values]],
                  numbers: Mapping[str, int] | None = None, grows: frozenset[str] = _NOTHING) -> None:
@@ -27,6 +28,7 @@ class Message:
         self.numbers = numbers or _NO_NUMBERS
         self.grows = grows
         self.changed = False
+        self.whole = True
         self.told: set[int] = set()
         self.looked: dict[tuple[str, tuple[str, ...]], object] = {}
 

@@ -1,30 +1,37 @@
-"""TLS: the first message of the client, put together from its records."""
+"""TLS: the hellos of both sides and the server's certificates, put together from their records."""
 from __future__ import annotations
 
 from struct import unpack_from
 
 from bpfwright._typing import Callable
+from bpfwright.facets.intrusion.signatures.protocols.certificates import Certificate, Short, certificate_of
 from bpfwright.facets.intrusion.signatures.protocols.message import Message, Values
 
 __all__ = ["Tls", "hello_of"]
 
-_HANDSHAKE, _CLIENT_HELLO, _SERVER_HELLO = 22, 1, 2
+_HANDSHAKE, _CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 22, 1, 2, 11
 _MOST = 65_536
 _NAMES, _GROUPS, _FORMATS = 0, 10, 11
+_OF_CERTIFICATES = frozenset({"tls.cert_subject", "tls.cert_issuer", "tls.cert_serial", "tls.cert_fingerprint",
+                              "tls.certs"})
 
 
 class Tls:
-    """One side of a connection."""
+    """One side of a connection: the client's hello; the server's, which is given again when its certificates come,
+    each as soon as it can be read, for what is copied of a long chain may end before the chain does."""
 
     def __init__(self, *, to_server: bool) -> None:
         self._kind = _CLIENT_HELLO if to_server else _SERVER_HELLO
-        self._held, self._hello = b"", b""
+        self._held, self._said = b"", b""
+        self._left = 0  # of a record
+        self._server: _Server | None = None
+        self._message: Message | None = None
         self._done = False
 
     @property
     def size(self) -> int:
         """Bytes that it keeps."""
-        return 0 if self._done else len(self._held) + len(self._hello)
+        return 0 if self._done else len(self._held) + len(self._said)
 
     def skip(self, count: int) -> None:
         """Bytes were not seen."""
@@ -32,25 +39,98 @@ class Tls:
 
     def take(self, data: bytes) -> list[Message]:
         """What was said with these bytes."""
+        found: list[Message] = []
         if self._done:
-            return []
-        self._held += data
-        while len(self._held) >= 5:
-            kind, length = self._held[0], int.from_bytes(self._held[3:5], "big")
-            if kind != _HANDSHAKE or len(self._hello) + length > _MOST:
-                self._done = True
-                return []
-            if len(self._held) < 5 + length:
+            return found
+        ends = self._records(self._held + data)
+        while not self._done and len(self._said) >= 4:
+            kind, end = self._said[0], 4 + int.from_bytes(self._said[1:4], "big")
+            if kind == _CERTIFICATE:
+                self._certificates(self._said[4:end], found)
+            if len(self._said) < end:
                 break
-            self._hello += self._held[5:5 + length]
-            self._held = self._held[5 + length:]
-            if len(self._hello) >= 4 and len(self._hello) >= 4 + int.from_bytes(self._hello[1:4], "big"):
-                self._done = True
-                if self._hello[0] != self._kind:
-                    return []
-                return [hello_of(self._hello[4:]) if self._kind == _CLIENT_HELLO else
-                        Message("tls", to_server=False, source=None, makers={})]
-        return []
+            body, self._said = self._said[4:end], self._said[end:]
+            if self._server is None:
+                self._hello(kind, body, found)
+            else:
+                self._done = kind == _CERTIFICATE
+        self._done = self._done or ends
+        if self._done:
+            self._held = self._said = b""
+        return found
+
+    def _records(self, data: bytes) -> bool:
+        """Add to the messages what records have of them. Whether there is no more of them to come, in the clear."""
+        while data and (self._left or len(data) >= 5):
+            if not self._left:
+                kind, self._left, data = data[0], int.from_bytes(data[3:5], "big"), data[5:]
+                if kind != _HANDSHAKE or len(self._said) + self._left > _MOST:
+                    return True
+            taken = min(self._left, len(data))
+            self._said, data = self._said + data[:taken], data[taken:]
+            self._left -= taken
+        self._held = data
+        return False
+
+    def _hello(self, kind: int, body: bytes, found: list[Message]) -> None:
+        if kind != self._kind:
+            self._done = True
+        elif kind == _CLIENT_HELLO:
+            self._done = True
+            found.append(hello_of(body))
+        else:
+            self._server = _Server(body)
+            self._message = Message("tls", to_server=False, source=self._server, makers=_OF_SERVERS,
+                                    grows=_OF_CERTIFICATES)
+            found.append(self._message)
+
+    def _certificates(self, body: bytes, found: list[Message]) -> None:
+        if self._server is not None and self._message is not None and self._server.take(body):
+            self._message.grown(again=self._message not in found)
+            if self._message not in found:
+                found.append(self._message)
+
+
+class _Server:
+    """A server's hello, and what there is of its certificates."""
+
+    def __init__(self, body: bytes) -> None:
+        self.hello = _Fields(body, asks=False)
+        self.certificate: Certificate | None = None
+        self.chain: list[bytes] = []
+        self._unread = True
+
+    def take(self, body: bytes) -> bool:
+        """A list of certificates, so far as it came (RFC 5246, section 7.4.2). Whether it says more than before."""
+        before = len(self.chain), self.certificate
+        chain: list[bytes] = []
+        at = 3
+        while at + 3 <= len(body):
+            end = at + 3 + int.from_bytes(body[at:at + 3], "big")
+            if self._unread and not chain:
+                self._read(body[at + 3:end])
+            if end > len(body):
+                break
+            chain.append(body[at + 3:end])
+            at = end
+        self.chain = chain
+        return (len(chain), self.certificate) != before
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self.certificate = certificate_of(data)
+        except Short:
+            return
+        except ValueError:
+            pass
+        self._unread = False
+
+    def fingerprint(self) -> Values:
+        """Of the first certificate, with SHA-1."""
+        if not self.chain:
+            return ()
+        from hashlib import sha1
+        return (sha1(self.chain[0], usedforsecurity=False).digest().hex(":").encode(),)
 
 
 def hello_of(body: bytes) -> Message:
@@ -64,7 +144,10 @@ def _md5(text: bytes) -> bytes:
 
 
 class _Fields:
-    def __init__(self, body: bytes) -> None:
+    """A hello of a client, or of a server, who says one cipher and no other methods of compression."""
+
+    def __init__(self, body: bytes, *, asks: bool = True) -> None:
+        self._asks = asks
         self.version = 0
         self.ciphers: list[int] = []
         self.extensions: list[int] = []
@@ -79,10 +162,14 @@ class _Fields:
     def _read(self, body: bytes) -> None:
         self.version = int.from_bytes(body[:2], "big")
         at = 34 + 1 + body[34]
-        length = _two(body, at)
-        self.ciphers = _twos(body[at + 2:at + 2 + length])
-        at += 2 + length
-        at += 1 + body[at]
+        if self._asks:
+            length = _two(body, at)
+            self.ciphers = _twos(body[at + 2:at + 2 + length])
+            at += 2 + length
+            at += 1 + body[at]
+        else:
+            self.ciphers = [_two(body, at)]
+            at += 3
         end = min(len(body), at + 2 + _two(body, at))
         at += 2
         while at + 4 <= end:
@@ -98,8 +185,8 @@ class _Fields:
             at += 4 + length
 
     def ja3(self) -> bytes:
-        """The text that JA3 makes of a hello; values of GREASE are left out."""
-        lists = (self.ciphers, self.extensions, self.groups, self.formats)
+        """The text that JA3 makes of a hello, JA3S of a server's; values of GREASE are left out."""
+        lists = (self.ciphers, self.extensions, self.groups, self.formats)[:4 if self._asks else 2]
         parts = ["-".join(str(number) for number in each if not _grease(number)) for each in lists]
         return ",".join([str(self.version), *parts]).encode()
 
@@ -118,6 +205,12 @@ def _twos(data: bytes) -> list[int]:
 _MAKERS: dict[str, Callable[[_Fields], Values]] = {
     "tls.sni": lambda hello: hello.names, "ja3.string": lambda hello: (hello.ja3(),),
     "ja3.hash": lambda hello: (_md5(hello.ja3()),)}
+_OF_SERVERS: dict[str, Callable[[_Server], Values]] = {
+    "ja3s.string": lambda said: (said.hello.ja3(),), "ja3s.hash": lambda said: (_md5(said.hello.ja3()),),
+    "tls.cert_subject": lambda said: (said.certificate.subject,) if said.certificate else (),
+    "tls.cert_issuer": lambda said: (said.certificate.issuer,) if said.certificate else (),
+    "tls.cert_serial": lambda said: (said.certificate.serial,) if said.certificate else (),
+    "tls.cert_fingerprint": lambda said: said.fingerprint(), "tls.certs": lambda said: tuple(said.chain)}
 
 
 def _grease(number: int) -> bool:

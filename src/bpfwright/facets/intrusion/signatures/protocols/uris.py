@@ -1,11 +1,12 @@
-"""The normal form of a request's URI: what is behind the host, the path decoded and without dots."""
+"""The normal form of a request's URI: what is behind the host, decoded, the path without dots."""
 from __future__ import annotations
 
 import re
 
-__all__ = ["decoded", "host_of", "normal"]
+__all__ = ["decoded", "host_of", "normal", "unescaped"]
 
 _ESCAPE = re.compile(rb"%(?:[uU]([0-9a-fA-F]{4})|([0-9a-fA-F]{2}))")
+_HEX = re.compile(rb"%([0-9a-fA-F]{2})")
 _ABSOLUTE = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)")
 
 
@@ -14,6 +15,11 @@ def decoded(text: bytes) -> bytes:
     if b"%" not in text:
         return text
     return _ESCAPE.sub(_byte, text)
+
+
+def unescaped(text: bytes) -> bytes:
+    """%XX as the bytes that they stand for."""
+    return _HEX.sub(lambda found: bytes.fromhex(found[1].decode()), text) if b"%" in text else text
 
 
 def _byte(found: re.Match[bytes]) -> bytes:
@@ -32,7 +38,7 @@ def host_of(uri: bytes) -> bytes | None:
 
 
 def normal(uri: bytes) -> bytes:
-    """Path and query: %XX in the path decoded, \\ as /, // as /, . and .. taken out; the query as it is."""
+    """Path and query: %XX decoded; in the path %uXXXX too, \\ as /, // as /, . and .. taken out."""
     absolute = _ABSOLUTE.match(uri)
     if absolute:
         uri = uri[absolute.end():] or b"/"
@@ -41,7 +47,7 @@ def normal(uri: bytes) -> bytes:
     path = decoded(path).replace(b"\\", b"/")
     if path.startswith(b"/") or b"/" in path:
         path = _without_dots(path)
-    return path + mark + query + hash_mark + fragment
+    return path + mark + unescaped(query) + hash_mark + unescaped(fragment)
 
 
 def _without_dots(path: bytes) -> bytes:
