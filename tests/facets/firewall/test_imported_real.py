@@ -105,7 +105,8 @@ def counted(text: str) -> dict[int, int]:
     return {number: int(match[1]) for number, match in found.items() if match}
 
 
-def compared(wire: Wire, tmp_path: Path, binary: str, text: str, frames: Sequence[Any], sets: str = "") -> list[str]:
+def compared(wire: Wire, tmp_path: Path, binary: str, text: str, frames: Sequence[Any], sets: str = "",
+             machine: Any = None) -> list[str]:
     """Rules of iptables get frames, and as they are imported the same frames: every rule counts the same. The rules
     that have counted, as they are saved; those that jump and return are none."""
     Path("/proc/sys/net/netfilter/nf_conntrack_tcp_loose").write_text("0")
@@ -117,7 +118,7 @@ def compared(wire: Wire, tmp_path: Path, binary: str, text: str, frames: Sequenc
     real = {line: count for line, count in counted(run([f"{binary}-save", "-c"])).items()
             if not re.search(r" -[jg] [a-z]|-A [a-z].* -j RETURN", lines[line - 1])}
     with Guard(f"  shadowed: allow\n  log: {tmp_path}/log\n{sets}  import:\n"
-               f"    - {{file: {file}, format: iptables-save, reject: drop}}\n", Userspace()) as guard:
+               f"    - {{file: {file}, format: iptables-save, reject: drop}}\n", machine or Userspace()) as guard:
         for frame in frames:
             guard.drops(frame)
         ours: Counter[int] = Counter()
@@ -182,19 +183,28 @@ SECTION = """  sets:
 """
 
 
-@pytest.mark.parametrize("binary", ["iptables-nft", "iptables-legacy"])
-def test_sets_of_ipset(wire: Wire, tmp_path: Path, binary: str) -> None:
+SET_RULES = [
+    "-p udp -m set --match-set services src,src -m udp --dport 50 -j ACCEPT",
+    "-p udp -m set ! --match-set services src,src -m set --match-set near src -m udp --dport 51 -j DROP",
+    "-p tcp -m set --match-set web dst -m set ! --match-set near src -j DROP",
+    "-p tcp -m set ! --match-set web dst -m set --match-set near src -j ACCEPT",
+    "-p icmp -m set --match-set near src -j DROP", "-m set --match-set near src",
+]
+
+
+def sets_compared(wire: Wire, tmp_path: Path, binary: str, machine: Any = None) -> None:
+    """Rules that ask for ipset's sets, and for those of a section."""
     for name, (kind, elements) in SETS.items():
         run(["ipset", "create", name, *kind.split()])
         for element in elements:
             run(["ipset", "add", name, element])
-    rules = ["-p udp -m set --match-set services src,src -m udp --dport 50 -j ACCEPT",
-             "-p udp -m set ! --match-set services src,src -m set --match-set near src -m udp --dport 51 -j DROP",
-             "-p tcp -m set --match-set web dst -m set ! --match-set near src -j DROP",
-             "-p tcp -m set ! --match-set web dst -m set --match-set near src -j ACCEPT",
-             "-p icmp -m set --match-set near src -j DROP", "-m set --match-set near src"]
-    text = "*filter\n:INPUT DROP [0:0]\n" + "".join(f"-A INPUT {rule}\n" for rule in rules) + "COMMIT\n"
-    assert len(compared(wire, tmp_path, binary, text, frames_v4(), SECTION)) == len(rules)
+    text = "*filter\n:INPUT DROP [0:0]\n" + "".join(f"-A INPUT {rule}\n" for rule in SET_RULES) + "COMMIT\n"
+    assert len(compared(wire, tmp_path, binary, text, frames_v4(), SECTION, machine)) == len(SET_RULES)
+
+
+@pytest.mark.parametrize("binary", ["iptables-nft", "iptables-legacy"])
+def test_sets_of_ipset(wire: Wire, tmp_path: Path, binary: str) -> None:
+    sets_compared(wire, tmp_path, binary)
 
 
 NFT = """

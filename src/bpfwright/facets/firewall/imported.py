@@ -20,6 +20,7 @@ Words = dict[str, list[str]]
 _WHOLE = ("protocol", "family", "ethertype", "state")  # of which two values are the same or have nothing in common
 _SURE = (*_WHOLE, "source", "destination", "mark", "source-mac", "destination-mac")
 # what each packet has, so that it is of some values or of none of them
+_TO_ALL = "ff:ff:ff:ff:ff:ff"
 Does = dict[str, str | dict[str, str]]
 
 
@@ -190,9 +191,28 @@ class Rule:
         self.does["limit"] = {"packets": rate, "burst": str(burst), "per": per,
                               "beyond": "drop" if over else "continue"}
 
-    def logs(self, prefix: str) -> None:
-        """Its packets are told of."""
+    def kinds(self, names: Sequence[str], negated: bool) -> None:
+        """It is about packets to this host alone, to many, to all: what stands in a frame's first byte, and a frame to
+        all is to many, too."""
+        wanted = {"unicast" if name == "host" else name for name in names}
+        if negated:
+            wanted = {"unicast", "multicast", "broadcast"} - wanted
+        if self.direction != "in" or not wanted <= {"unicast", "multicast", "broadcast"} or \
+                (len(wanted) == 2 and "unicast" in wanted) or not wanted:
+            self.wrong(f"packets by the kind {', '.join(sorted(names))} have no counterpart",
+                       "Of what comes in, host, multicast and broadcast have.")
+        if wanted == {"broadcast"}:
+            self.asks("destination-mac", [_TO_ALL], False)
+        elif len(wanted) < 3:
+            self.asks("frame+0", ["00/01" if wanted == {"unicast"} else "01/01"], False)
+            if wanted == {"multicast"}:
+                self.asks("destination-mac", [_TO_ALL], True)
+
+    def logs(self, prefix: str, *, of_users: bool = False) -> None:
+        """Its packets are told of; `of_users`: with whose they are, which is known of what goes out alone."""
         self._not_over("a log")
+        if of_users and self.direction == "out":
+            self.wrong("a log that says whose a packet is has no counterpart", "Log without that.")
         self.does["log"] = {"rate": "all", "prefix": prefix}
 
     def marks(self, value: int, mask: int) -> None:
@@ -251,8 +271,11 @@ def section_of(draft: Draft, file: str) -> Section:
         return Scalar(text, file, draft.line, f"{label}: {name}" if label else name)
 
     def section(words: Words, name: str) -> Section:
-        return Section({key: [scalar(each, key) for each in values] for key, values in words.items()}, file,
-                       draft.line, name)
+        found: dict[str, Any] = {key: [scalar(each, key) for each in values] for key, values in words.items()}
+        places = {key: found.pop(key) for key in words if "+" in key}
+        if places:
+            found["bytes"] = Section(places, file, draft.line, "bytes")
+        return Section(found, file, draft.line, name)
 
     values: dict[str, Any] = {
         "name": scalar(draft.name, "name"), "direction": scalar(draft.direction, "direction"),

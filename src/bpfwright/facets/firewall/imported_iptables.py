@@ -9,7 +9,7 @@ __all__ = ["from_iptables"]
 
 _CHAINS = {"INPUT": "in", "OUTPUT": "out"}
 _MODULES = ("tcp", "udp", "icmp", "icmp6", "multiport", "state", "conntrack", "comment", "mac", "ttl", "hl", "length",
-            "dscp", "limit", "hashlimit", "set", "mark", "iprange")
+            "dscp", "limit", "hashlimit", "set", "mark", "iprange", "pkttype")
 _BUILTIN = ("INPUT", "OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING")
 _RESAVE = "Load it with iptables-restore, and import what iptables-save prints."
 _PERIODS = {"sec": 1, "second": 1, "s": 1, "min": 60, "minute": 60, "hour": 3600, "day": 86400}
@@ -141,6 +141,7 @@ class _Reader:
         self.taken: dict[str, str] = {}  # options of a limit or target, which count together
         self.wants_protocol = ""
         self.either: list[str] = []
+        self.of_users = False
         while words:
             words = self._option(words)
         asked = rule.asked
@@ -219,7 +220,7 @@ class _Reader:
         if self.goes:
             self.wrong(f"the chain {self.target} is declared nowhere", _RESAVE)
         if self.target == "LOG":
-            self.rule.logs(self.taken.get("--log-prefix", ""))
+            self.rule.logs(self.taken.get("--log-prefix", ""), of_users=self.of_users)
         elif self.target == "MARK":
             self._mark(base)
         elif self.target and self.target not in action:
@@ -347,6 +348,12 @@ class _Reader:
         found = ipaddress.summarize_address_range(ipaddress.ip_address(first), ipaddress.ip_address(last or first))
         self.asks(key, [str(each) for each in found], negated)
 
+    def take_users(self, values: list[str], negated: bool) -> None:
+        self.of_users = True
+
+    def take_kind(self, values: list[str], negated: bool) -> None:
+        self.rule.kinds(values, negated)
+
     def take_nothing(self, values: list[str], negated: bool) -> None:
         return None
 
@@ -416,6 +423,7 @@ _OPTIONS: dict[str, _Handler] = {
     **dict.fromkeys(("--limit", "--limit-burst", "--hashlimit-upto", "--hashlimit-above", "--hashlimit-burst",
                      "--hashlimit-mode", "--hashlimit-name", "--hashlimit-srcmask", "--hashlimit-htable-expire",
                      "--log-prefix", "--log-level", "--set-mark", "--set-xmark", "--reject-with"), _KEPT),
+    "--log-uid": (0, _Reader.take_users), "--pkt-type": (1, _Reader.take_kind),
     **dict.fromkeys(("--log-tcp-sequence", "--log-tcp-options", "--log-ip-options", "--log-macdecode"),
                     (0, _Reader.take_nothing)),
     **dict.fromkeys(("--hashlimit-htable-size", "--hashlimit-htable-max", "--hashlimit-htable-gcinterval"),

@@ -67,7 +67,7 @@ def from_nft(text: str, file: str, said: Said) -> Imported:
             for kind, value in each.items():
                 reader.take(kind, value)
         reader.end()
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
         if isinstance(error, ConfigurationError):
             raise
         reader.wrong("this is not what nft prints")
@@ -340,9 +340,9 @@ class _Reader:
     def log(self, value: Any) -> None:
         value = value or {}
         flags = value.get("flags", [])
-        if value.keys() - {"prefix", "level", "flags"} or value.get("level") == "audit" or "skuid" in flags:
+        if value.keys() - {"prefix", "level", "flags"} or value.get("level") == "audit":
             self.wrong(f"a log with {', '.join(sorted(value))} has no counterpart", "One with a prefix has.")
-        self.rule.logs(value.get("prefix", ""))
+        self.rule.logs(value.get("prefix", ""), of_users="skuid" in flags or "all" in flags)
 
     def mangle(self, value: Any) -> None:
         """A mark, whole or some bits of it; nft prints `and`, `or` and `xor`."""
@@ -381,6 +381,9 @@ class _Reader:
             if operator not in ("==", "!="):
                 self.wrong(f"the operator {operator} has no counterpart with interfaces")
             self.rule.on(self._values(right), operator == "!=")
+            return
+        if left == {"meta": {"key": "pkttype"}} and operator in ("==", "!=") and self.base[0] != "netdev":
+            self.rule.kinds(self._values(right), operator == "!=")
             return
         key, more, values = self._compared(kind, left, right, operator)
         if operator == "!=" and kind == "payload" and key in ("source", "destination"):
