@@ -1,4 +1,4 @@
-"""Rules of iptables that ask for sets of ipset: the same frames to the kernel's own and to what they are imported as."""
+"""Rules of iptables that ask for ipset's sets: the same frames to the kernel's own and to what they are read as."""
 from __future__ import annotations
 
 from vmtest.own_cache import own_cache

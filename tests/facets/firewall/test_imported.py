@@ -12,7 +12,7 @@ from bpfwright.errors import ConfigurationError
 from bpfwright.facets.firewall.imported import imported
 from bpfwright.headers import ICMP, TCP, UDP, Ethernet, ICMPv6, IPv4, IPv6
 from bpfwright.userspace import Userspace
-from tests.facets.firewall.guard import Guard, settings_of
+from tests.facets.firewall.guard import Guard, part_of, settings_of
 
 E = Ethernet()
 HEAD = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [5:300]\n"
@@ -291,6 +291,27 @@ def test_jumps_and_maps_of_nft(tmp_path: Path) -> None:
             ("192.0.2.1", UDP(dport=53), "inet t late 10 from 2"), ("192.0.2.1", UDP(dport=54), "inet t input 2"),
         ]:
             assert guard.rule(E / IPv4(source=source) / transport, interface="up") == rule, (source, transport)
+
+
+@pytest.mark.userspace
+def test_what_rejects_of_nft_are_about(tmp_path: Path) -> None:
+    """What they answer with says it, and is printed alone."""
+    file = tmp_path / "rules.json"
+    answers = [{"type": "tcp reset"}, {"type": "icmp", "expr": "host-unreachable"}, {"type": "icmpx"}]
+    file.write_text(json.dumps({"nftables": ruleset(
+        {"input": (hook(), [[{"reject": answer}] for answer in answers])})}))
+    text = f"  import:\n    - {{file: {file}, format: nft-json, reject: drop}}\n"
+    with Guard(text, Userspace()) as guard:
+        for packet, number in ((V4 / TCP(), 1), (IPv6() / TCP(), 1), (V4 / UDP(), 2), (IPv6() / UDP(), 3)):
+            assert guard.rule(E / packet) == f"inet t input {number}"
+
+
+def test_rules_that_never_act_are_named_where_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "rules.v4"
+    file.write_text(HEAD + "-A INPUT -p tcp -j DROP\n-A INPUT -p tcp -m tcp --dport 5 -j DROP\nCOMMIT\n")
+    with pytest.raises(ConfigurationError, match="never acts") as error:
+        part_of(importing(file, "iptables-save"))
+    assert (error.value.file, error.value.line) == (str(file), 6)
 
 
 def test_several_chains_of_nft(tmp_path: Path) -> None:

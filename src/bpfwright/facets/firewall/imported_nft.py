@@ -247,9 +247,22 @@ class _Reader:
         if kind == "return" and not base:
             self.around = rule.leaves()
         else:
+            if kind == "reject":
+                plain &= self._answered(rule, (inner or {}).get("type", "icmpx"))
             rule.ends(self._verdict(kind))
             self.ends = plain and kind != "continue"
         self.found.rules.extend(rule.drafts)
+
+    def _answered(self, rule: Rule, answer: str) -> bool:
+        """What a reject answers with says which packets it is about, and nft prints that no other way. Whether these
+        are all."""
+        key, value = {"icmp": ("family", "ipv4"), "icmpv6": ("family", "ipv6"), "tcp reset": ("protocol", "tcp")}.get(
+            answer, ("", ""))
+        asked = rule.asked
+        if key and asked is not None and asked[0].get(key) != [value]:
+            rule.asks(key, [value], False)
+            return False
+        return True
 
     def _jump(self, rule: Rule, goes: bool, name: str, plain: bool) -> None:
         """The rules of another chain, for what this one asks for. Behind a goto, what comes to the end of it comes to
