@@ -279,18 +279,22 @@ def test_jumps_and_maps_of_nft(tmp_path: Path) -> None:
         "fresh": ({}, [[match("tcp", "dport", {"range": [5, 9]}), ACCEPT], [match("tcp", "dport", 9), ACCEPT],
                        [{"return": None}], [match("tcp", "dport", 10), ACCEPT]]),
         "late": ({}, [[match("udp", "dport", 53), ACCEPT]])}
-    doors = [{"name": "doors", "type": "ifname", "map": "verdict", "elem": [["lo", ACCEPT], ["up", jump("outside")]]}]
+    doors = [{"name": "doors", "type": "ifname", "map": "verdict", "elem": [
+        ["lo", ACCEPT], ["up", jump("outside")], ["side", jump("outside")]]}]
     file = tmp_path / "rules.json"
     file.write_text(json.dumps({"nftables": ruleset(chains, maps=doors)}))
-    with Guard("  shadowed: allow\n" + importing(file, "nft-json"), Userspace(), interfaces=("up",)) as guard:
+    with Guard("  shadowed: allow\n" + importing(file, "nft-json"), Userspace(),
+               interfaces=("up", "side")) as guard:
         for source, transport, rule in [
-            ("192.0.2.1", TCP(dport=9, syn=1), "inet t fresh 6 from 5 from 1"),
+            ("192.0.2.1", TCP(dport=9, syn=1), "inet t fresh 6 from 5 1 from 1 2"),
             ("192.0.2.1", TCP(dport=10, syn=1), "inet t input"),
-            ("192.0.2.1", TCP(dport=5), "inet t outside 5 2 from 1"),
+            ("192.0.2.1", TCP(dport=5), "inet t outside 5 2 from 1 2"),
             ("192.0.2.66", TCP(dport=5, syn=1), "inet t input"), ("192.0.2.66", TCP(dport=99), "inet t input 3"),
             ("192.0.2.1", UDP(dport=53), "inet t late 10 from 2"), ("192.0.2.1", UDP(dport=54), "inet t input 2"),
         ]:
             assert guard.rule(E / IPv4(source=source) / transport, interface="up") == rule, (source, transport)
+        other = guard.rule(E / V4 / TCP(dport=9, syn=1), interface="side")
+        assert other == "inet t fresh 6 from 5 1 from 1 3"
 
 
 @pytest.mark.userspace

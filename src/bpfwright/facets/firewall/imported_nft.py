@@ -270,7 +270,8 @@ class _Reader:
         target, around = (*self.key, name), rule.around
         if target not in self.rules:
             self.wrong(f"there is no chain {name}")
-        inside = rule.towards(name, self.where.rpartition(" ")[2], target in self.entered)
+        handle = rule.name.partition(" from ")[0].split(" ", 3)[-1]  # and which of a map's verdicts
+        inside = rule.towards(name, handle, target in self.entered)
         if not inside.skipped:
             self.entered.add(target)
         ends = self._run(target, inside)
