@@ -104,6 +104,14 @@ def test_what_cannot_begin_a_flow(table: Table) -> None:
                      ip(True) / ICMP(type=17, identifier=3), ip(True, True) / ICMPv6(type=139)) == [NEW] * 4
 
 
+def test_what_belongs_to_the_link(table: Table) -> None:
+    """Listeners, neighbours and routers: of no flow, and not invalid."""
+    kinds = (130, 131, 132, 133, 134, 135, 136, 143, 151)
+    assert table.say(*(ip(True, True) / ICMPv6(type=kind) for kind in kinds)) == [UNTRACKED] * len(kinds)
+    assert table.say(*(ip(True, True) / ICMPv6(type=kind) for kind in (137, 141, 144))) == [INVALID] * 3
+    assert table.entries() == []
+
+
 @pytest.mark.parametrize("six", [False, True])
 def test_datagrams_and_echoes(table: Table, six: bool) -> None:
     said = table.say(udp(True, six), udp(True, six), udp(False, six), udp(True, six))

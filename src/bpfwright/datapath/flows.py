@@ -132,7 +132,7 @@ def _state(table: Any, timeouts: Timeouts) -> Any:
         return other
 
     def state(ctx: Any, packet: Any) -> Any:
-        if packet.family == 0 or packet.fragment == LATER_FRAGMENT or packet.malformed:
+        if packet.family == 0 or packet.fragment == LATER_FRAGMENT or packet.malformed or _is_of_the_link(packet):
             return UNTRACKED
         if _is_error(packet):
             return related(ctx, packet)
@@ -174,6 +174,12 @@ def _unknown(packet: Any) -> int:
     if packet.protocol == _ICMPV6:  # echo, and a node's information
         return NEW if packet.type == 128 or packet.type == 139 else INVALID
     return NEW
+
+
+def _is_of_the_link(packet: Any) -> Any:
+    """MLD, neighbour discovery and multicast routers: they belong to no flow, and are not invalid either
+    (nf_conntrack_proto_icmpv6.c, noct_valid_new)."""
+    return packet.protocol == _ICMPV6 and (130 <= packet.type <= 136 or packet.type == 143 or packet.type == 151)
 
 
 def _is_error(packet: Any) -> Any:

@@ -101,37 +101,110 @@ def frames_v4() -> list[Any]:
 
 def counted(text: str) -> dict[int, int]:
     """The packets of each rule of iptables-save -c, by its line."""
-    found = {number: re.match(r"\[(\d+):\d+\] -A INPUT", line) for number, line in enumerate(text.splitlines(), 1)}
+    found = {number: re.match(r"\[(\d+):\d+\] -A ", line) for number, line in enumerate(text.splitlines(), 1)}
     return {number: int(match[1]) for number, match in found.items() if match}
 
 
-@pytest.mark.parametrize("binary", ["iptables-nft", "iptables-legacy"])
-def test_iptables(wire: Wire, tmp_path: Path, binary: str) -> None:
+def compared(wire: Wire, tmp_path: Path, binary: str, text: str, frames: Sequence[Any], sets: str = "",
+             machine: Any = None) -> list[str]:
+    """Rules of iptables get frames, and as they are imported the same frames: every rule counts the same. The rules
+    that have counted, as they are saved; those that jump and return are none."""
     Path("/proc/sys/net/netfilter/nf_conntrack_tcp_loose").write_text("0")
-    rules = "".join(f"-A INPUT {rule}\n" for rule in IPTABLES)
-    run([f"{binary}-restore"], f"*filter\n:INPUT DROP [0:0]\n{rules}COMMIT\n")
+    run([f"{binary}-restore"], text)
     file = tmp_path / "rules.v4"
     file.write_text(run([f"{binary}-save"]))
-    frames = frames_v4()
     send(wire, frames)
-    real = counted(run([f"{binary}-save", "-c"]))
-    assert len(real) == len(IPTABLES) and all(real.values())
-    with Guard(f"  shadowed: allow\n  log: {tmp_path}/log\n  import:\n    - {{file: {file}, format: iptables-save}}\n",
-               Userspace()) as guard:
+    lines = file.read_text().splitlines()
+    real = {line: count for line, count in counted(run([f"{binary}-save", "-c"])).items()
+            if not re.search(r" -[jg] [a-z]|-A [a-z].* -j RETURN", lines[line - 1])}
+    with Guard(f"  shadowed: allow\n  log: {tmp_path}/log\n{sets}  import:\n"
+               f"    - {{file: {file}, format: iptables-save, reject: drop}}\n", machine or Userspace()) as guard:
         for frame in frames:
             guard.drops(frame)
         ours: Counter[int] = Counter()
-        text = file.read_text().splitlines()
         for row in guard.rows():
             name, _, place = row.get("rule", "").rpartition(":")
             if name == str(file) and (line := int(place.partition(" ")[0])) in real:
                 # of a hashlimit from above on, what is beyond is what its rule matches there
-                over = "--hashlimit-above" in text[line - 1]
+                over = "--hashlimit-above" in lines[line - 1]
                 ours[line] += row["limited"] if over else row["packets"] - row["limited"]
-        assert {text[line - 1]: ours[line] for line in real} == {text[line - 1]: real[line] for line in real}
-        guard.part.tend(guard.generation.maps)  # type: ignore[misc]
-        logged = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-        assert [each["prefix"] for each in logged] == ["counted"] * 4
+        assert {lines[line - 1]: ours[line] for line in real} == {lines[line - 1]: real[line] for line in real}
+        if guard.part.tend is not None:
+            guard.part.tend(guard.generation.maps)
+    return [lines[line - 1] for line, count in real.items() if count]
+
+
+@pytest.mark.parametrize("binary", ["iptables-nft", "iptables-legacy"])
+def test_iptables(wire: Wire, tmp_path: Path, binary: str) -> None:
+    rules = "".join(f"-A INPUT {rule}\n" for rule in IPTABLES)
+    hit = compared(wire, tmp_path, binary, f"*filter\n:INPUT DROP [0:0]\n{rules}COMMIT\n", frames_v4())
+    assert len(hit) == len(IPTABLES)
+    logged = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [each["prefix"] for each in logged] == ["counted"] * 4
+
+
+JUMPS = """*filter
+:INPUT DROP [0:0]
+:dns - [0:0]
+:near - [0:0]
+:rest - [0:0]
+-A INPUT ! -i lo -s 10.0.0.0/8 -j near
+-A INPUT -p udp -j dns
+-A INPUT -p icmp -g rest
+-A INPUT -p udp -m udp --dport 8 -j REJECT
+-A INPUT -p icmp -j ACCEPT
+-A near ! -s 10.0.0.1 -j RETURN
+-A near -p tcp -g rest
+-A near -m conntrack --ctstate NEW -j dns
+-A near -p udp -m udp --dport 52 -j DROP
+-A near -j RETURN
+-A near -p udp -j DROP
+-A dns -p udp -m udp --dport 50:52 -m length --length 0:28 -j ACCEPT
+-A dns -p udp -m multiport --ports 5,55 -j DROP
+-A rest -s 10.0.0.1 -p tcp -m tcp --dport 2:4 -j ACCEPT
+-A rest -m iprange --src-range 10.0.0.1-10.0.0.2 -p icmp -m ttl --ttl-gt 60 -j DROP
+-A rest -p tcp -j LOG --log-prefix rest
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("binary", ["iptables-nft", "iptables-legacy"])
+def test_jumps_of_iptables(wire: Wire, tmp_path: Path, binary: str) -> None:
+    hit = compared(wire, tmp_path, binary, JUMPS, frames_v4())
+    assert len(hit) == 7, hit
+
+
+SETS = {"near": ("hash:net", ["10.0.0.1", "172.16.0.0/12"]), "web": ("bitmap:port range 0-65535", ["1-4", "90"]),
+        "services": ("hash:ip,port", ["10.0.0.2,udp:9", "10.0.0.1,udp:5"])}
+SECTION = """  sets:
+    near: {elements: [10.0.0.1, 172.16.0.0/12]}
+    web: {kind: ports, elements: [1-4, 90]}
+    services: {kind: endpoints, elements: ["10.0.0.2:9", "10.0.0.1:5"]}
+"""
+
+
+SET_RULES = [
+    "-p udp -m set --match-set services src,src -m udp --dport 50 -j ACCEPT",
+    "-p udp -m set ! --match-set services src,src -m set --match-set near src -m udp --dport 51 -j DROP",
+    "-p tcp -m set --match-set web dst -m set ! --match-set near src -j DROP",
+    "-p tcp -m set ! --match-set web dst -m set --match-set near src -j ACCEPT",
+    "-p icmp -m set --match-set near src -j DROP", "-m set --match-set near src",
+]
+
+
+def sets_compared(wire: Wire, tmp_path: Path, binary: str, machine: Any = None) -> None:
+    """Rules that ask for ipset's sets, and for those of a section."""
+    for name, (kind, elements) in SETS.items():
+        run(["ipset", "create", name, *kind.split()])
+        for element in elements:
+            run(["ipset", "add", name, element])
+    text = "*filter\n:INPUT DROP [0:0]\n" + "".join(f"-A INPUT {rule}\n" for rule in SET_RULES) + "COMMIT\n"
+    assert len(compared(wire, tmp_path, binary, text, frames_v4(), SECTION, machine)) == len(SET_RULES)
+
+
+@pytest.mark.parametrize("binary", ["iptables-nft", "iptables-legacy"])
+def test_sets_of_ipset(wire: Wire, tmp_path: Path, binary: str) -> None:
+    sets_compared(wire, tmp_path, binary)
 
 
 NFT = """

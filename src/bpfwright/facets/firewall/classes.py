@@ -377,7 +377,7 @@ def _refuse_idle(settings: Settings, dimensions: list[Dimension]) -> None:
         kinds = columns[first]
         for kind in np.flatnonzero(~kinds.any(axis=1)):
             empty = [rules[own[int(at)]] for at in np.flatnonzero(which == kind)]
-            _refuse_empty(settings, [rule for rule in empty if not _may_grow(settings, rule, dimension.field)],
+            _refuse_empty([rule for rule in empty if not _may_grow(settings, rule, dimension.field)],
                           dimension.field)
         within = np.array([~(each & ~kinds).any(axis=1) for each in kinds])
         taken &= within[which][:, which]
@@ -387,7 +387,7 @@ def _refuse_idle(settings: Settings, dimensions: list[Dimension]) -> None:
     taken[:, [rules[number].goes_on for number in own]] = False
     for number in np.flatnonzero(taken.any(axis=1)):
         late, early = rules[own[number]], rules[own[int(np.flatnonzero(taken[number])[0])]]
-        raise ConfigurationError(f"rule {late.name!r} never acts", file=settings.file, line=late.line,
+        raise ConfigurationError(f"rule {late.name!r} never acts", file=late.file, line=late.line,
                                  why=f"rule {early.name!r} at line {early.line} takes all its packets before",
                                  cure=f"Move it before {early.name!r}, or take it out.")
 
@@ -397,11 +397,11 @@ def _may_grow(settings: Settings, rule: Rule, field: str) -> bool:
     return any(settings.room.get(name) for name in names_of([rule], field))
 
 
-def _refuse_empty(settings: Settings, rules: Sequence[Rule], field: str) -> None:
+def _refuse_empty(rules: Sequence[Rule], field: str) -> None:
     if not rules:
         return
     rule, where = rules[0], "interface or direction" if field == "place" else field
-    raise ConfigurationError(f"rule {rule.name!r} can match no packet: nothing is left of {where}", file=settings.file,
+    raise ConfigurationError(f"rule {rule.name!r} can match no packet: nothing is left of {where}", file=rule.file,
                              line=rule.line, cure="Fill the sets that it names, or take the rule out.")
 
 

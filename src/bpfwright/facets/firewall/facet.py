@@ -278,7 +278,7 @@ def _check_looks(settings: Settings, looks: list[Look]) -> None:
     from bpfwright.facets.firewall.finding import MOST_LOOKS
     if len(looks) > MOST_LOOKS:
         rule = next(rule for rule in settings.rules if looks[MOST_LOOKS] in rule.looks)
-        raise ConfigurationError(f"rules look at {len(looks)} places in a packet", file=settings.file, line=rule.line,
+        raise ConfigurationError(f"rules look at {len(looks)} places in a packet", file=rule.file, line=rule.line,
                                  cure=f"{MOST_LOOKS} are the most: places with the same mask are one.")
 
 
@@ -287,7 +287,7 @@ def _interface(settings: Settings, rule: Rule) -> int:
     try:
         return if_nametoindex(rule.to)
     except OSError:
-        raise ConfigurationError(f"rule {rule.name!r}: there is no interface {rule.to!r}", file=settings.file,
+        raise ConfigurationError(f"rule {rule.name!r}: there is no interface {rule.to!r}", file=rule.file,
                                  line=rule.line, cure="Redirect to one that is there.") from None
 
 
@@ -300,7 +300,7 @@ def _check_interfaces(settings: Settings, scene: Scene, interfaces: tuple[str, .
         for name in rule.interfaces:
             if name not in interfaces:
                 raise ConfigurationError(f"rule {rule.name!r}: {name} is no interface of this data path",
-                                         file=settings.file, line=rule.line, cure=f"There is {', '.join(interfaces)}.")
+                                         file=rule.file, line=rule.line, cure=f"There is {', '.join(interfaces)}.")
 
 
 FACET = Firewall()

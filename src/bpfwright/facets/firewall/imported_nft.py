@@ -1,14 +1,16 @@
 """What `nft -j list ruleset` prints (libnftables-json(5)), as drafts of rules."""
 from __future__ import annotations
 
-from bpfwright._typing import Any, NoReturn
+from bpfwright._typing import Any, NamedTuple, NoReturn
 from bpfwright.errors import ConfigurationError
-from bpfwright.facets.firewall.imported import CURE, Draft, Imported, Rule, Words
+from bpfwright.facets.firewall.imported import CURE, Around, Draft, Imported, Rule, Said, Words
 
 __all__ = ["from_nft"]
 
 _HOOKS = {"input": "in", "ingress": "in", "output": "out", "egress": "out"}
 _FAMILIES: dict[str, Words] = {"ip": {"family": ["ipv4"]}, "ip6": {"family": ["ipv6"]}, "inet": {}, "netdev": {}}
+_PLACE = ("family", "table", "chain", "name", "handle")
+_VERDICTS = ("accept", "drop", "return", "continue", "reject", "jump", "goto")
 _PORTS = {"sport": "source-port", "dport": "destination-port"}
 _PAYLOADS: dict[tuple[str, str], tuple[str, Words]] = {
     ("ip", "saddr"): ("source", {}), ("ip6", "saddr"): ("source", {}), ("ip", "daddr"): ("destination", {}),
@@ -36,52 +38,94 @@ _BURST = 5  # NFT_LIMIT_PKT_BURST_DEFAULT
 Place = tuple[str, str, str]
 
 
-def from_nft(text: str, file: str) -> Imported:
+class _Chain(NamedTuple):
+    """A chain that a hook has, and what holds for its rules."""
+
+    place: Place
+    hook: str
+    order: tuple[bool, int]  # those of devices come first, then those of small numbers
+    policy: str
+    around: Around
+    where: str
+
+    @property
+    def acts(self) -> str:
+        """Which packets it may see, `in` or `out`."""
+        return _HOOKS[self.hook]
+
+
+def from_nft(text: str, file: str, said: Said) -> Imported:
     """Drafts; ConfigurationError for what is no such JSON, or has no counterpart."""
     import json
     try:
         objects = json.loads(text)["nftables"]
     except (ValueError, KeyError, TypeError):
         raise ConfigurationError("this is not what `nft -j list ruleset` prints", file=file, line=1) from None
-    reader = _Reader(file)
-    for each in objects:
-        try:
+    reader = _Reader(file, said)
+    try:
+        for each in objects:
             for kind, value in each.items():
                 reader.take(kind, value)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, ConfigurationError):
-                raise
-            reader.wrong("this is not what nft prints")
+        reader.end()
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        reader.wrong("this is not what nft prints")
     return reader.found
 
 
 class _Reader:
     """One ruleset."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, said: Said) -> None:
+        self.file, self.said = file, said
         self.found = Imported([], [], {}, {})
         self.where = ""
-        self.hooks: dict[Place, str] = {}
+        self.bases: list[_Chain] = []
+        self.base: Place = ("", "", "")
+        self.chain: Place = ("", "", "")
+        self.behind = ""  # a chain to which packets come that the one at hand lets pass
+        self.hooks: dict[Place, str] = {}  # of chains that have no counterpart
+        self.rules: dict[Place, list[Any]] = {}  # of chains that are read or that others may jump to
+        self.left: set[Place] = set()
+        self.maps: dict[Place, Any] = {}  # from values to verdicts
+        self.entered: set[Place] = set()  # chains that rules jumped to
         self.policies: dict[Place, str] = {}
         self.kinds: dict[Place, str] = {}
         self.ports: dict[Place, list[str]] = {}
         self.timeouts: dict[Place, float] = {}  # of empty sets, which rules may fill
         self.asked: set[Place] = set()  # sets that rules ask for
-        self.marking: set[Place] = set()  # chains of which a rule has given a mark
+        self.marking: set[Place] = set()  # base chains of which a rule has given a mark
 
     def wrong(self, what: str, cure: str = CURE) -> NoReturn:
         raise ConfigurationError(f"{self.where}: {what}" if self.where else what, file=self.file, line=1, cure=cure)
 
     def take(self, kind: str, value: Any) -> None:
-        takers = {"set": self._set, "chain": self._chain, "rule": self._rule}
-        if kind in takers:
-            self.where = " ".join(str(value[key]) for key in ("family", "table", "chain", "name", "handle")
-                                  if key in value)
-            takers[kind](value)
-        elif kind not in ("metainfo", "table", "counter"):
-            self.where = ""
+        takers = {"set": self._set, "chain": self._chain, "rule": self._keep_rule, "map": self._map}
+        if kind in ("metainfo", "table", "counter") or self._is_left(*(str(value.get(key)) for key in _PLACE[:2])):
+            return
+        self.where = " ".join(str(value[key]) for key in _PLACE if key in value)
+        if kind not in takers:
             self.wrong(f"{kind} has no counterpart")
+        takers[kind](value)
+
+    def _is_left(self, *words: str) -> bool:
+        return not self.said.leave.isdisjoint(word.lower() for word in words)
+
+    def _keep_rule(self, value: Any) -> None:
+        place = value["family"], value["table"], value["chain"]
+        if place not in self.left:
+            if place not in self.rules:
+                self.wrong("rules of this chain have no counterpart", "Those of filter chains at input and output "
+                           "have." + self._leave(place))
+            self.rules[place].append(value)
+
+    def _leave(self, place: Place) -> str:
+        hook = self.hooks.get(place)
+        return f" `leave: [{hook}]` beside `file` leaves it to the kernel." if hook else ""
+
+    def _map(self, value: Any) -> None:
+        self.maps[value["family"], value["table"], value["name"]] = value
 
     # sets
 
@@ -116,61 +160,164 @@ class _Reader:
     # chains and rules
 
     def _chain(self, value: Any) -> None:
-        if "hook" not in value:
-            self.wrong("a chain that no hook has is not read", "Write its rules into the chain that jumps there.")
-        if value.get("type") != "filter" or value["hook"] not in _HOOKS or value["family"] not in _FAMILIES:
-            if value.get("policy", "accept") == "accept":
-                return  # its rules are refused, if there are any
-            self.wrong(f"hook {value['hook']} of type {value.get('type')} has no counterpart")
         place = value["family"], value["table"], value["name"]
-        self.hooks[place] = _HOOKS[value["hook"]]
-        self.policies[place] = "drop" if value.get("policy") == "drop" else "allow"
-        if value.get("policy") == "drop":
-            self.found.policies.append(Draft(1, self.where, _HOOKS[value["hook"]], "drop",
-                                             dict(_FAMILIES[value["family"]]), {}))
+        hook, kind, policy = value.get("hook", ""), value.get("type", ""), value.get("policy", "accept")
+        if hook and self._is_left(hook, kind):
+            self.left.add(place)
+        elif not hook:
+            self.rules[place] = []
+        elif kind != "filter" or hook not in _HOOKS or value["family"] not in _FAMILIES:
+            self.hooks[place] = hook
+            if policy != "accept":  # its rules are refused, if there are any
+                self.wrong(f"hook {hook} of type {kind} has no counterpart", CURE + self._leave(place))
+        else:
+            self.rules[place] = []
+            devices = value.get("dev", ())
+            devices = (devices,) if isinstance(devices, str) else tuple(devices)
+            around = Around(dict(_FAMILIES[value["family"]]), {}, devices, (value["name"],))
+            self.bases.append(_Chain(place, hook, (hook in ("input", "output"), value.get("prio", 0)), policy, around,
+                                     self.where))
+
+    def end(self) -> None:
+        """Read the rules of all chains that hooks have, in the order in which packets come to them."""
+        self.bases.sort(key=lambda each: each.order)
+        for number, base in enumerate(self.bases):
+            self.direction, self.where = base.acts, base.where
+            self.base, self.policies[base.place] = base.place, "drop" if base.policy == "drop" else "allow"
+            acts = self.rules[base.place] or base.policy == "drop"
+            if acts and base.hook in ("ingress", "egress") and not base.around.interface:
+                self.wrong("this nft does not print of which device the chain is",
+                           'Write it into the chain, `"dev": "eth0"`, or list the rules by a newer nft.')
+            behind = [each.where for each in self.bases[number + 1:] if each.acts == base.acts
+                      and (self.rules[each.place] or each.policy == "drop") and _meet(base, each)]
+            self.behind = behind[0] if behind else ""
+            if base.policy == "drop":
+                if self.behind:
+                    self.wrong(f"the chain {self.behind} is behind it, and what this one drops comes to it here",
+                               "Make one chain of both.")
+                self.found.policies.append(Draft(1, self.where, self.direction, "drop", dict(base.around.match), {},
+                                                 base.around.interface))
+            self._run(base.place, base.around)
+
+    def _run(self, chain: Place, around: Around) -> bool:
+        """The rules of a chain. Whether none of what comes there goes on behind it."""
+        jumped, ends = (self.where, self.chain), False
+        for value in self.rules[chain]:
+            self.where = " ".join(str(value[key]) for key in _PLACE if key in value)
+            self.key, self.chain, self.around, self.ends = chain[:2], chain, around, False
+            self._rule(value)
+            around, ends = self.around, ends or self.ends
+        self.where, self.chain = jumped
+        return ends
+
+    def _new(self, around: Around, number: str = "") -> Rule:
+        return Rule(self.file, 1, self.where + number, self.direction, around, self.base in self.marking)
 
     def _rule(self, value: Any) -> None:
-        chain = value["family"], value["table"], value["chain"]
-        if chain not in self.hooks:
-            self.wrong("rules of this chain have no counterpart", "Those of filter chains at input and output have.")
-        self.key, self.chain = chain[:2], chain
-        self.rule = Rule(self.file, 1, self.where, self.hooks[chain], dict(_FAMILIES[value["family"]]),
-                         chain in self.marking)
+        self.rule = rule = self._new(self.around)
         verdict = ""
         for each in value["expr"]:
             (kind, inner), = each.items()
             if verdict:
                 self.wrong(f"{kind} behind a verdict has no counterpart")
-            if kind in ("accept", "drop", "return", "continue"):
-                verdict = self._verdict(kind)
+            if kind in _VERDICTS:
+                self._end(rule, kind, inner)
+                verdict = kind
             elif kind == "vmap":
-                self._verdicts(inner)
-                verdict = "none"
+                self._verdicts(rule, inner)
+                verdict = kind
             elif kind in _STATEMENTS:
                 _STATEMENTS[kind](self, inner)
+            elif kind == "xt":
+                self.wrong(f"{kind} {inner.get('name', '')} has no counterpart", "It comes from iptables: import what "
+                           "iptables-save prints.")
             elif kind not in ("counter", "comment"):
                 self.wrong(f"{kind} has no counterpart")
-        if verdict != "none":
-            self.rule.ends(verdict or "continue")
-        self.found.rules.extend(self.rule.drafts)
+        if not verdict:
+            rule.ends("continue")
+            self.found.rules.extend(rule.drafts)
+
+    def _end(self, rule: Rule, kind: str, inner: Any) -> None:
+        """What becomes of its packets."""
+        base = len(rule.around.path) == 1
+        plain = not (rule.match or rule.but or rule.interface or rule.does)
+        if kind in ("jump", "goto"):
+            self._jump(rule, kind == "goto", inner["target"], plain)
+            return
+        if kind == "return" and not base:
+            self.around = rule.leaves()
+        else:
+            if kind == "reject":
+                plain &= self._answered(rule, (inner or {}).get("type", "icmpx"))
+            rule.ends(self._verdict(kind))
+            self.ends = plain and kind != "continue"
+        self.found.rules.extend(rule.drafts)
+
+    def _answered(self, rule: Rule, answer: str) -> bool:
+        """What a reject answers with says which packets it is about, and nft prints that no other way. Whether these
+        are all."""
+        key, value = {"icmp": ("family", "ipv4"), "icmpv6": ("family", "ipv6"), "tcp reset": ("protocol", "tcp")}.get(
+            answer, ("", ""))
+        asked = rule.asked
+        if key and asked is not None and asked[0].get(key) != [value]:
+            rule.asks(key, [value], False)
+            return False
+        return True
+
+    def _jump(self, rule: Rule, goes: bool, name: str, plain: bool) -> None:
+        """The rules of another chain, for what this one asks for. Behind a goto, what comes to the end of it comes to
+        the end of this one, too."""
+        target, around = (*self.key, name), rule.around
+        if target not in self.rules:
+            self.wrong(f"there is no chain {name}")
+        handle = rule.name.partition(" from ")[0].split(" ", 3)[-1]  # and which of a map's verdicts
+        inside = rule.towards(name, handle, target in self.entered)
+        if not inside.skipped:
+            self.entered.add(target)
+        ends = self._run(target, inside)
+        self.key = target[:2]
+        if goes and not ends:
+            if len(around.path) > 1:
+                around = rule.leaves()
+            else:
+                rule.draft(self._verdict("return"))
+        self.found.rules.extend(rule.drafts)
+        self.rule, self.around = rule, around
+        self.ends = plain and (ends or (goes and len(rule.around.path) == 1))
 
     def _verdict(self, kind: str) -> str:
-        return {"accept": "allow", "drop": "drop", "continue": "continue"}.get(kind) or self.policies[self.chain]
+        if kind == "reject":
+            if not self.said.rejects_drop:
+                self.wrong("reject has no counterpart", "`reject: drop` beside `file` takes it as drop: nothing is "
+                           "answered.")
+            return "drop"
+        found = {"accept": "allow", "drop": "drop", "continue": "continue"}.get(kind) or self.policies[self.base]
+        if found == "allow" and self.behind:
+            self.wrong(f"what is accepted here comes to the chain {self.behind} there, and nowhere here",
+                       "Make one chain of both.")
+        return found
 
-    def _verdicts(self, value: Any) -> None:
+    def _verdicts(self, rule: Rule, value: Any) -> None:
         """A verdict for each value of a field: a rule for each."""
-        if "limit" in self.rule.does:
+        if "limit" in rule.does:
             self.wrong("a map of verdicts behind a limit has no counterpart")
-        self.rule.go_on_with()
-        before, left = (dict(self.rule.match), dict(self.rule.but)), value["key"]
-        for key, does in value["data"]["set"]:
-            kind, = does
-            if kind not in ("accept", "drop", "return", "continue"):
-                self.wrong(f"{kind} has no counterpart")
+        rule.go_on_with()
+        self.found.rules.extend(rule.drafts)
+        rule.drafts.clear()
+        data, around = value["data"], self.around
+        if isinstance(data, str):
+            data = {"set": self.maps[(*self.key, data[1:])].get("elem", [])}
+        for number, (key, does) in enumerate(data["set"]):
+            (kind, inner), = does.items()
+            if kind not in _VERDICTS or (kind in ("return", "goto") and len(around.path) > 1):
+                self.wrong(f"{kind} has no counterpart in a map")
             if kind != "continue":
-                self.rule.match, self.rule.but = dict(before[0]), dict(before[1])
-                self.match({"op": "==", "left": left, "right": key})
-                self.rule.draft(self._verdict(kind))
+                each = self._new(around, f" {number + 1}")
+                each.match, each.but, each.interface = dict(rule.match), dict(rule.but), rule.interface
+                self.rule = each
+                self.match({"op": "==", "left": value["key"], "right": _plain(key)})
+                self._end(each, kind, inner)
+        self.rule, self.around, self.ends = rule, around, False
 
     # statements
 
@@ -206,16 +353,17 @@ class _Reader:
 
     def log(self, value: Any) -> None:
         value = value or {}
-        if value.keys() - {"prefix", "level"} or value.get("level") == "audit":
+        flags = value.get("flags", [])
+        if value.keys() - {"prefix", "level", "flags"} or value.get("level") == "audit":
             self.wrong(f"a log with {', '.join(sorted(value))} has no counterpart", "One with a prefix has.")
-        self.rule.logs(value.get("prefix", ""))
+        self.rule.logs(value.get("prefix", ""), of_users="skuid" in flags or "all" in flags)
 
     def mangle(self, value: Any) -> None:
         """A mark, whole or some bits of it; nft prints `and`, `or` and `xor`."""
         if value["key"] != {"meta": {"key": "mark"}}:
             self.wrong(f"a change of {value['key']} has no counterpart", "`meta mark set` has.")
         bits = self._bits(value["value"])
-        self.marking.add(self.chain)
+        self.marking.add(self.base)
         self.rule.marks(*bits)
 
     def _bits(self, value: Any) -> tuple[int, int]:
@@ -244,10 +392,12 @@ class _Reader:
         left, right, operator = value["left"], value["right"], value["op"]
         kind = next(iter(left))
         if kind == "meta" and left["meta"]["key"] in ("iifname", "oifname", "iif", "oif"):
-            names = self._values(right)
-            if operator != "==" or any("*" in name for name in names):
-                self.wrong("interfaces by pattern or by exclusion have no counterpart", "Name the interfaces.")
-            self.rule.on(names)
+            if operator not in ("==", "!="):
+                self.wrong(f"the operator {operator} has no counterpart with interfaces")
+            self.rule.on(self._values(right), operator == "!=")
+            return
+        if left == {"meta": {"key": "pkttype"}} and operator in ("==", "!=") and self.base[0] != "netdev":
+            self.rule.kinds(self._values(right), operator == "!=")
             return
         key, more, values = self._compared(kind, left, right, operator)
         if operator == "!=" and kind == "payload" and key in ("source", "destination"):
@@ -352,6 +502,13 @@ class _Reader:
 _STATEMENTS = {"match": _Reader.match, "limit": _Reader.limit, "set": _Reader.meter, "log": _Reader.log,
                "mangle": _Reader.mangle}
 _WORDS = {"ipv6-icmp": "icmpv6", "ip": "ip", "ip6": "ip6"}
+
+
+def _meet(one: _Chain, two: _Chain) -> bool:
+    """Whether a packet may come to both."""
+    families = {one.place[0], two.place[0]}
+    devices = set(one.around.interface), set(two.around.interface)
+    return families != {"ip", "ip6"} and (not all(devices) or bool(devices[0] & devices[1]))
 
 
 def _plain(value: Any) -> Any:

@@ -88,7 +88,7 @@ class Rule(NamedTuple):
     `action` is of ACTIONS; `reason` is what its drops are counted as; `to` is the interface of a redirect. `cookies`:
     SYNs that it allows are answered. `log`: its packets are told of, within a limit, with a `prefix`. `sample`: one of
     so many is kept. `counts`: that it counts is all that it is for. `ports`: what made the ranges of ports, by field,
-    where sets had a part in it.
+    where sets had a part in it. `file`: which it stands in at `line`.
     """
 
     name: str
@@ -112,6 +112,7 @@ class Rule(NamedTuple):
     prefix: str = ""
     counts: bool = False
     ports: dict[Field, tuple[Ports, ...]] = {}
+    file: str = ""
 
     @property
     def goes_on(self) -> bool:

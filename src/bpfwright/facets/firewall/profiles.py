@@ -57,7 +57,7 @@ def profiles(section: Section | None, sets: Sets) -> list[Rule]:
                                    for key, value in words.items()}, section.file, given.line, name), True)
             found.append(Rule(f"protect {name}" + f" {number + 1}" * (len(profile.matches) > 1), "continue", given.line,
                               profile.reason, Limit(rate, max(rate, 1.0), False, profile.per),
-                              ranges=matching.ranges(given.line)))
+                              ranges=matching.ranges(given.line), file=section.file))
     if section is not None:
         section.done()
     return found

@@ -66,12 +66,14 @@ def _check_whole(section: Section, rules: list[Rule], log: str, samples: str) ->
 
 def _imported(section: Section, sets: Sets) -> tuple[list[Section], list[Section]]:
     """The rules of a file of others, and what its chains do with the rest."""
-    from bpfwright.facets.firewall.imported import FORMATS, imported, section_of
+    from bpfwright.facets.firewall.imported import FORMATS, REJECTS, Said, imported, section_of
     path, content = section.contents("file")
     format = section.choice("format", FORMATS)
+    said = Said(sets.kinds, frozenset(each.text.lower() for each in section.scalars("leave")),
+                section.choice("reject", REJECTS, "refuse") == "drop")
     section.done()
     try:
-        found = imported(content.decode(), format, path, sets.kinds)
+        found = imported(content.decode(), format, path, said)
     except UnicodeDecodeError:
         section.wrong(f"{path} is no text", at="file")
     for name, elements in found.sets.items():

@@ -36,7 +36,7 @@ def rule(section: Section, sets: Sets, interfaces: Sequence[str]) -> Rule:
                 cookies=section.flag("syn-cookies"), looks=dict(matching.looks), to=section.text("to", ""),
                 sample=_sample(section), mark=_mark(section), counts=section.flag("count"))
     log, prefix = _log(section)
-    made = made._replace(log=log, prefix=prefix, ports=matching.ports)
+    made = made._replace(log=log, prefix=prefix, ports=matching.ports, file=section.file)
     section.done()
     _check(section, made)
     return made

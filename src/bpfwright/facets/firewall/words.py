@@ -13,7 +13,8 @@ ICMP = {"echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redi
 ICMPV6 = {"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
           "echo-request": 128, "echo-reply": 129, "mld-listener-query": 130, "mld-listener-report": 131,
           "mld-listener-done": 132, "nd-router-solicit": 133, "nd-router-advert": 134, "nd-neighbor-solicit": 135,
-          "nd-neighbor-advert": 136, "nd-redirect": 137, "mld2-listener-report": 143}
+          "nd-neighbor-advert": 136, "nd-redirect": 137, "router-renumbering": 138, "ind-neighbor-solicit": 141,
+          "ind-neighbor-advert": 142, "mld2-listener-report": 143}
 FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "ece": 64, "cwr": 128}
 ETHERTYPES = {"ip": 0x0800, "ipv4": 0x0800, "arp": 0x0806, "vlan": 0x8100, "ip6": 0x86DD, "ipv6": 0x86DD,
               "pppoe": 0x8864, "lldp": 0x88CC}
