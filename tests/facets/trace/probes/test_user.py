@@ -35,6 +35,15 @@ def test_arguments_by_name(machine: Kernel, typed: Path, expression: str, expect
     assert said.lines == [expected]
 
 
+@pytest.mark.parametrize("place", ["uprobe:{}:work", "uretprobe:{}:work", "software:page-faults:1",
+                                   "tracepoint:syscalls:sys_enter_exit_group", "rawtracepoint:sched_process_exit"])
+def test_probes_of_one_place_run_in_the_scripts_order(machine: Kernel, typed: Path, place: str) -> None:
+    at = place.format(typed)
+    once = f"{at} / comm == \"{typed.name}\" && @turn < 3 / {{ printf(\"%d\", @turn == TURN); @turn++; }}"
+    said = traced(machine, " ".join(once.replace("TURN", str(turn)) for turn in range(3)), command=str(typed))
+    assert said.lines[0] == "111"
+
+
 def test_structs_whole_and_all_arguments(machine: Kernel, typed: Path) -> None:
     said = traced(machine, f"uprobe:{typed}:work {{ print(*args.p); }}", command=str(typed))
     assert said.lines == ["{ .x = 3, .y = -4, .low = 5, .high = 17 }"]
