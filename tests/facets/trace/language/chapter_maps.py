@@ -56,6 +56,8 @@ CASES: list[Case] = [
     wrong(C, "another number of keys", "@x[1] = 2; @x[1, 2] = 1;", "@x has 1 keys, not 2"),
     wrong(C, "another kind of key", '@x[1] = 2; @x["a"] = 1;', "@x has a key of type `uint8`, not `string[2]`"),
     wrong(C, "another kind of value", '@x = 1; @x = "a";', "@x holds `uint8`, not `string[2]`"),
+    wrong(C, "of two without a value, the one that is given none", "@x = @y + 1; print(@x);",
+          "@y is used, but never given a value"),
     wrong(C, "never given a value", "print(@x);", "@x is used, but never given a value"),
     wrong(C, "assigned where something is gathered", "@x = count(); @x = 5;", "@x holds `count_t`"),
     wrong(C, "gathered where something is assigned", "@x = 5; @x = count();", "@x holds `uint8`, not `count_t`"),

@@ -87,6 +87,10 @@ CASES: list[Case] = [
     said(C, "char arrays are texts",
          "struct a { char t[8]; }\nbegin { $v = (uint64)0x636261; $p = (struct a *)&$v; print($p.t); exit(); }",
          "abc"),
+    said(C, "char arrays without a NUL are not cut",
+         "struct a { char t[5]; char u[4]; }\nbegin { $v = (uint8[9])\"helloyou\"; $p = (struct a *)&$v; @t = $p.t; "
+         "printf(\"%s %s\\n\", $p.t, $p.u); print($p.t); print(*$p); print(strlen($p.t)); exit(); }",
+         "hello you\nhello\n{ .t = hello, .u = you }\n5\n\n\n@t: hello"),
     said(C, "elements of arrays",
          "struct a { int x[2]; }\nbegin { $v = (uint64)0x0000000200000001; $p = (struct a *)&$v; "
          "print($p.x[1]); $i = 0; print($p.x[$i]); exit(); }", "2\n1"),

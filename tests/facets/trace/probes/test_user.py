@@ -131,6 +131,12 @@ def test_methods_have_this_and_objects_by_reference(machine: Kernel, spoken: Pat
     assert traced(machine, script, command=str(spoken)).lines == ["10 1", "7", "7", "5"]
 
 
+@pytest.mark.parametrize("place", ["10", "0x40000000", "tiny+1000000"])
+def test_addresses_without_code_are_refused(machine: Kernel, typed: Path, place: str) -> None:
+    with pytest.raises(CompileError, match="is in no code"):
+        traced(machine, f"uprobe:{typed}:{place} {{ }}", command=str(typed))
+
+
 def test_stripped_files_and_where_their_symbols_are(machine: Kernel, typed: Path, tmp_path: Path) -> None:
     bare = Path(shutil.copy(typed, tmp_path / "bare"))
     subprocess.run(["strip", bare], check=True)

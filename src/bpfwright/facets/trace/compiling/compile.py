@@ -48,7 +48,7 @@ def checked(bodies: list[Body], host: Host, known: Knowledge) -> list[_Checked]:
         if not known.changed:
             break
     mistakes = [note for one in found if one.body.name for note in one.checker.mistakes]
-    mistakes = mistakes or _never_given(known)
+    mistakes = mistakes or _never_given(known, found)
     if mistakes:
         raise Mistakes(mistakes)
     known.final = True
@@ -69,10 +69,31 @@ def _check(body: Body, host: Host, known: Knowledge) -> _Checked:
     return _Checked(body, checker, predicate, checker.block(body.probe.body))
 
 
-def _never_given(known: Knowledge) -> list[Note]:
-    return [Note(facts.span, f"@{facts.name} is used, but never given a value",
-                 f"Give it one: `@{facts.name} = ...`.") for facts in known.maps.values()
-            if facts.value is None and facts.used]
+def _never_given(known: Knowledge, found: list[_Checked]) -> list[Note]:
+    """Maps without a type. Where a probe that is left out gives them their values, what is wrong there is the reason;
+    a map whose value comes from another such map is not spoken of."""
+    lacking = [facts for facts in known.maps.values() if facts.value is None and facts.used]
+    left_out = [one for one in found if not one.body.name]
+    given = {name for one in found for name in _given(one.body.probe)}
+    given_there = {name for one in left_out for name in _given(one.body.probe)}
+    if reasons := [note for one in left_out for note in one.checker.mistakes if lacking]:
+        return reasons
+    notes = []
+    for facts in [facts for facts in lacking if facts.name not in given] or lacking:
+        if facts.name in given_there:
+            notes.append(Note(facts.span, f"@{facts.name} gets its value in a probe that is left out",
+                              "There is nothing to attach that probe to: see its warning."))
+        else:
+            notes.append(Note(facts.span, f"@{facts.name} is used, but never given a value",
+                              f"Give it one: `@{facts.name} = ...`."))
+    return notes
+
+
+def _given(probe: tree.Probe) -> set[str]:
+    """The maps that a probe assigns to."""
+    targets = [node.target for node in tree.walk(probe) if isinstance(node, (tree.Assign, tree.Update))]
+    bases = [target.object if isinstance(target, tree.Index) else target for target in targets]
+    return {base.name for base in bases if isinstance(base, tree.MapName)}
 
 
 def _drop_unused(known: Knowledge) -> None:
