@@ -43,9 +43,9 @@ class _Checked(NamedTuple):
 def checked(bodies: list[Body], host: Host, known: Knowledge) -> list[_Checked]:
     """All programs, once the types of maps and variables no longer change. Mistakes if any is wrong."""
     for _ in range(_MOST_PASSES):
-        known.changed = False
+        known.changed = known.learned = known.waiting = False
         found = [_check(body, host, known) for body in bodies]
-        if not known.changed:
+        if known.over():
             break
     mistakes = [note for one in found if one.body.name for note in one.checker.mistakes]
     mistakes = mistakes or _never_given(known, found)

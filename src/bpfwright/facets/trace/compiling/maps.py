@@ -248,6 +248,7 @@ def _key(checker: Checker, typed: Typed) -> Typed:
 def read(checker: Checker, node: tree.Expression) -> Typed:
     """An entry's value."""
     entry = entry_of(checker, node)
+    checker.wait_for(entry.facts, node.span)
     if entry.facts.value is None:
         return Typed(INT64, node.span, lambda code: Operand(value=code.number(0)))
     return Typed(entry.value, node.span, entry.load)
@@ -256,6 +257,7 @@ def read(checker: Checker, node: tree.Expression) -> Typed:
 def address(checker: Checker, node: tree.Expression) -> Typed:
     """`&@x[...]`: where the value stands, null where there is none."""
     entry = entry_of(checker, node)
+    checker.wait_for(entry.facts, node.span)
     if isinstance(entry.value, Aggregate):
         raise refuse(node.span, f"`{entry.value}` has a place on each CPU", "Take the address of a plain value.")
 

@@ -64,6 +64,7 @@ def has_key_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
 
 def find_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
     entry = _entry(checker, node, arguments[:2])
+    checker.wait_for(entry.facts, node.span)
     target = arguments[2]
     if not isinstance(target, tree.Variable):
         raise refuse(target.span, "`find` puts the value into a variable", "Write `find(@map, key, $value)`.")
