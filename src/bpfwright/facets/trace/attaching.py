@@ -10,8 +10,8 @@ __all__ = ["attach", "in_turn", "pinned_at", "subjects"]
 
 _SOFTWARE, _CPU_CLOCK, _BREAKPOINT, _ITERATOR = 1, 0, 5, 28
 _LAST_FIRST = frozenset({"uprobe", "perf_event", "trampoline", "bpf_trampoline"})
-"""Hooks whose list the kernel adds to at its head: kernel/events/uprobes.c, kernel/bpf/trampoline.c, the software events
-of kernel/events/core.c."""
+"""Hooks whose list the kernel adds to at its head: kernel/events/uprobes.c, kernel/bpf/trampoline.c, the software
+events of kernel/events/core.c."""
 _ALL_BELOW = 2  # BPF_CGROUP_ITER_DESCENDANTS_PRE
 
 

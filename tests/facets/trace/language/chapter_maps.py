@@ -62,7 +62,8 @@ CASES: list[Case] = [
     said(C, "found before the probe that fills it",
          "end { let $v; if (find(@m, 1, $v)) { print($v.b); } for ($kv : @m) { print($kv.1.a); } } "
          "begin { @m[1] = (a = 5, b = \"x\"); exit(); }", "x\n5\n\n\n@m[1]: { .a = 5, .b = x }"),
-    said(C, "a number of itself", "@x = @x + 1; @y = @z; @z = @y; print((@x, @y, @z)); clear(@x); clear(@y); clear(@z);",
+    said(C, "a number of itself",
+         "@x = @x + 1; @y = @z; @z = @y; print((@x, @y, @z)); clear(@x); clear(@y); clear(@z);",
          "(1, 0, 0)"),
     said(C, "a text where nothing stood yet", 'if (@x == "") { @x = "a"; } print(@x); clear(@x);', "@x: a"),
     wrong(C, "of two without a value, the one that is given none", "@x = @y + 1; print(@x);",

@@ -107,6 +107,7 @@ def lowered(bodies: list[Body], host: Host, program: tree.Program, target: Targe
                                                                                                              Plan]:
     """The unit with every function, and the plan; `program` gives what is declared."""
     known = Knowledge()
+    known.indexed = any(body.site.index_by for body in bodies)
     _declare(known, program)
     ready = checked(bodies, host, known)
     unit = Unit(target, ring_bytes, host.cpus, str(host.setting("license")))

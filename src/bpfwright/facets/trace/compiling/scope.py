@@ -29,14 +29,14 @@ class Knowledge:
     """What passes have found; `changed` says whether another one is needed, `learned` that maps did. `loose` are
     variables (of a probe) that are used outside of the block that assigns them, as older scripts do. `waiting`: a map
     was read before anything said what it holds. When nothing else is left to find out, `guessing` takes such maps to
-    hold numbers."""
+    hold numbers. `indexed`: a program finds out by a number which of several places it runs at."""
 
     def __init__(self) -> None:
         self.maps: dict[str, MapFacts] = {}
         self.variables: dict[tuple[int, int, int], Type] = {}
         self.loose: set[tuple[int, str]] = set()
         self.changed = self.learned = self.waiting = self.guessing = False
-        self.final = False
+        self.final = self.indexed = False
         self.warnings: dict[Note, None] = {}
 
     def map(self, name: str, span: Span) -> MapFacts:

@@ -196,10 +196,10 @@ def conditional(checker: Checker, node: tree.If) -> Done:
         else:
             body = checker.block(branch.body)
         arms.append((condition, body))
-    last = checker.block(node.other) if node.other is not None else None
+    otherwise = checker.block(node.other) if node.other is not None else None
     if spoiled is not None:
         raise spoiled
-    return _arms(arms, last)
+    return _arms(arms, otherwise)
 
 
 def _arms(arms: list[tuple[Typed, Done]], last: Done | None) -> Done:

@@ -1,4 +1,4 @@
-"""Raw tracepoints: where they stand."""
+"""Tracepoints, raw and not: where they stand, and what they are called."""
 from __future__ import annotations
 
 import pytest
@@ -20,3 +20,15 @@ def test_modules_that_have_it(machine: Kernel, module: str) -> None:
 def test_modules_that_do_not(machine: Kernel, module: str) -> None:
     with pytest.raises(CompileError, match=r"`sched_process_exit` is not in `.*`\n(.*\n)*  It is in `vmlinux`"):
         traced(machine, f"rawtracepoint:{module}:sched_process_exit {{ }}")
+
+
+def test_names_of_single_places_and_of_patterns_share_a_map(machine: Kernel) -> None:
+    script = """tracepoint:sched:sched_process_exit, tracepoint:syscalls:sys_enter_*map* / comm == "true" / {
+        @[probe] = count(); }
+        begin { @[probe] = count(); @more[probe, 1] = 2; }
+        end { if (has_key(@, probe)) { @[probe] = count(); } delete(@more, (probe, 1)); }"""
+    said = traced(machine, script, command="true")
+    names = {line.partition("]")[0] for line in said.lines}
+    assert {"@[begin", "@[tracepoint:sched:sched_process_exit", "@[tracepoint:syscalls:sys_enter_mmap",
+            "@more[begin, 1"} <= names
+    assert "@[end" not in names
