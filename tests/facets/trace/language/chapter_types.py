@@ -14,6 +14,8 @@ def laid(name: str, definition: str, what: str, output: str) -> Case:
 
 CASES: list[Case] = [
     laid("a struct", "struct a { int x; char y; };", "sizeof(struct a)", "8"),
+    laid("a constant", "enum a { one, two = 300 };\n#define LARGE 70000", "(sizeof(two), sizeof(LARGE), sizeof(comm))",
+         "(4, 4, 16)"),
     laid("padding", "struct a { char x; long y; char z; };",
          "(offsetof(struct a, y), offsetof(struct a, z), sizeof(struct a))",
          "(8, 16, 24)"),
