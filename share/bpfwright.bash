@@ -49,7 +49,7 @@ _bpfwright() {
         run) words='--changed --for --format --help --json --output --record --replay -f -h -j -o' ;;
         test-run) words='--engine --format --help --in --json --machine --maps --out --output --seed -f -h -j -o' ;;
         tool) words='--help -h' ;;
-        trace) words='--bench --dry-run --fmt --for --help --info --no-warnings --quiet --test --unsafe --verbose --version -B -I -V -c -d -e -f -h -k -l -o -p -q -v' ;;
+        trace) words='--bench --dry-run --fmt --for --help --include --info --no-warnings --quiet --test --unsafe --verbose --version -B -I -V -c -d -e -f -h -k -l -o -p -q -v' ;;
         types) words='--help --output --tracepoint -h -o -t' ;;
         verify) words='--btf --budget-s --format --help --json --kernel --no-search --seed --verbose -f -h -j -v' ;;
     esac

@@ -410,6 +410,7 @@ SCRIPTS: list[tuple[str, str]] = [
      "definitions=[Definition(struct S { struct { int a; } b[4]; };), Definition(union U { int y; };), Definition(enum E { A = 1, B };), Definition(typedef struct S s_t;)]; probes=[Probe([Special('', begin)], -, {})]"),
     ('#ifndef BPFTRACE_HAVE_BTF\n#include <net/sock.h>\n#endif\nbegin { }',
      "definitions=[Definition(#ifndef BPFTRACE_HAVE_BTF), Definition(#include <net/sock.h>), Definition(#endif)]; probes=[Probe([Special('', begin)], -, {})]"),
+    ('// one\n#!/usr/bin/env bpftrace\nbegin { }', "probes=[Probe([Special('', begin)], -, {})]"),
     ('#!/usr/bin/env bpftrace\n// one\n/* two */ begin { }', "probes=[Probe([Special('', begin)], -, {})]"),
     ('k:a, k:b,\n  t:c:d { }',
      "probes=[Probe([KernelFunction('', kprobe, '', a, 0), KernelFunction('', kprobe, '', b, 0), Tracepoint('', c, d)], -, {})]"),

@@ -41,6 +41,12 @@ def test_bytes_that_are_no_text() -> None:
     assert "means nothing here" in refused(6, "-", given=b"begin { \xff }")
 
 
+def test_headers_from_outside(tmp_path: Path) -> None:
+    (tmp_path / "sizes.h").write_text("#define LARGEST 77\n")
+    done = trace("-q", "-I", str(tmp_path), "--include", "sizes.h", "-e", "begin { print(LARGEST); }")
+    assert done.stdout.split() == [b"77"]
+
+
 def test_long_lines_are_shown_in_part() -> None:
     said = refused(6, "-e", 'begin { $x = "' + "a" * 100_000 + '"; print(nope); }')
     assert max(map(len, said.splitlines())) < 250

@@ -6,10 +6,27 @@ from struct import pack
 from bpfwright._typing import Any, Callable
 from bpfwright.facets.trace.plan import CHILD, Attachment, Plan
 
-__all__ = ["attach", "pinned_at", "subjects"]
+__all__ = ["attach", "in_turn", "pinned_at", "subjects"]
 
 _SOFTWARE, _CPU_CLOCK, _BREAKPOINT, _ITERATOR = 1, 0, 5, 28
+_LAST_FIRST = frozenset({"uprobe", "perf_event", "trampoline", "bpf_trampoline"})
+"""Hooks whose list the kernel adds to at its head: kernel/events/uprobes.c, kernel/bpf/trampoline.c, the software
+events of kernel/events/core.c."""
 _ALL_BELOW = 2  # BPF_CGROUP_ITER_DESCENDANTS_PRE
+
+
+def in_turn(attachments: tuple[Attachment, ...]) -> list[Attachment]:
+    """The order to attach them in, so that probes of one place run in the script's order: some hooks run first what was
+    attached last."""
+    return [one for one in attachments if not _is_last_first(one)] \
+        + [one for one in reversed(attachments) if _is_last_first(one)]
+
+
+def _is_last_first(one: Attachment) -> bool:
+    """Kprobes are such a list too; those of returns are called in the opposite order of what was entered."""
+    if one.how in ("kprobe", "kprobe_multi"):
+        return not one.where[2 if one.how == "kprobe" else 0]
+    return one.how in _LAST_FIRST
 
 
 def attach(machine: Any, program: Any, attachment: Attachment, child: int = -1) -> Any:

@@ -53,6 +53,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-V", "--version", action="store_true", help="the version, and the language's")
     parser.add_argument("-I", dest="include", action="append", default=[], metavar="FOLDER",
                         help="look for imports there too")
+    parser.add_argument("--include", dest="headers", action="append", default=[], metavar="HEADER",
+                        help="as if the script began with #include <HEADER>")
     parser.add_argument("--for", dest="seconds", type=float, metavar="S", help="stop after S seconds")
 
 
@@ -84,7 +86,7 @@ def run(chosen: argparse.Namespace) -> int:
     wants_help = named.pop("help", None) is not None
     options = Options(words=positional, named=named, unsafe=chosen.unsafe, reports=chosen.reports, pid=chosen.pid,
                       traces_child=chosen.command is not None, include=tuple(chosen.include),
-                      program=_program(chosen.command))
+                      headers=tuple(chosen.headers), program=_program(chosen.command))
     if chosen.pid is not None and not _runs(chosen.pid):
         raise TargetError(f"there is no process {chosen.pid}", cure="`ps -e` lists them.")
     from bpfwright.kernel import Kernel

@@ -12,8 +12,8 @@ from bpfwright._typing import Callable
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.layouts import Member, Source
 from bpfwright.facets.trace.text import Mistakes, Note
-from bpfwright.facets.trace.types import (Array, Boolean, Enumeration, Integer, Nothing, Pointer, Struct, Text, Type,
-                                          padded)
+from bpfwright.facets.trace.types import (Array, Boolean, Chars, Enumeration, Integer, Nothing, Pointer, Struct, Text,
+                                          Type, padded)
 
 __all__ = ["Definitions", "definitions"]
 
@@ -60,10 +60,13 @@ _FOLDERS = ("/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch
 _MOST_FILES = 200
 
 
-def definitions(program: tree.Program, kernel: Source, include: tuple[str, ...] = ()) -> Definitions:
-    """What the script defines. Names that it only uses are looked up in the kernel's types. Mistakes for C that cannot
-    be read."""
+def definitions(program: tree.Program, kernel: Source, include: tuple[str, ...] = (),
+                headers: tuple[str, ...] = ()) -> Definitions:
+    """What the script defines, and `headers` before it. Names that it only uses are looked up in the kernel's types.
+    Mistakes for C that cannot be read."""
     made = Definitions(kernel, include)
+    for header in headers:
+        made.take_header(header)
     mistakes: list[Note] = []
     for node in program.definitions:
         try:
@@ -155,7 +158,7 @@ class Definitions:
         elif word == "undef":
             self.constants.pop(rest.strip(), None)
         elif word == "include":
-            self._header(rest.strip().strip('<>"'))
+            self.take_header(rest.strip().strip('<>"'))
 
     def _holds(self, condition: str) -> bool:
         """A condition of defined(...), constants, numbers and operators; names that are not known are 0."""
@@ -173,7 +176,7 @@ class Definitions:
             raise _Unread(f"`#if {condition}` cannot be decided here")
         return holds
 
-    def _header(self, name: str) -> None:
+    def take_header(self, name: str) -> None:
         """The numbers that a header defines; a header that is not there is no mistake where BTF says the types."""
         if len(self._seen) > _MOST_FILES or name in self._seen:
             return
@@ -188,7 +191,7 @@ class Definitions:
                 continue
             for line in re.finditer(r"^[ \t]*#[ \t]*(define|include)[ \t]+(.+)$", content, re.M):
                 if line.group(1) == "include":
-                    self._header(line.group(2).strip().split()[0].strip('<>"'))
+                    self.take_header(line.group(2).strip().split()[0].strip('<>"'))
                 elif found := re.match(r"([A-Za-z_]\w*)[ \t]+(\S.*)", line.group(2)):
                     self.constants.setdefault(found.group(1), _without_comments(found.group(2)))
             return
@@ -374,7 +377,7 @@ class _Reader:
             self.expect("]")
         char = base == Integer(1, True) and self._says_char()
         for at, count in enumerate(reversed(counts)):
-            base = Text(count) if char and at == 0 and count else Array(base, count)
+            base = Chars(count) if char and at == 0 and count else Array(base, count)
         return name, base
 
     def _says_char(self) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, NamedTuple, Protocol
 from bpfwright.errors import BtfError
-from bpfwright.facets.trace.types import (Array, Boolean, Enumeration, Integer, Nothing, Pointer, Struct, Text, Tuple,
+from bpfwright.facets.trace.types import (Array, Boolean, Chars, Enumeration, Integer, Nothing, Pointer, Struct, Tuple,
                                           Type)
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class BtfLayouts:
         if kind == Kind.ARRAY:
             array = btf.array(number)
             if array.count and self.is_char(array.type_id):
-                return Text(array.count)
+                return Chars(array.count)
             return Array(self.type(array.type_id), array.count)
         if kind in Kind.ENUMS:
             values = tuple((e.value, e.name) for e in btf.enumerators(number))

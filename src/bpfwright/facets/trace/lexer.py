@@ -94,13 +94,13 @@ class _Lexer:
     def top(self) -> None:
         content = self.content
         at = 1 if content[:1] == "\ufeff" else 0
-        if content.startswith("#!", at):
-            end = content.find("\n", at)
-            at = self.size if end < 0 else end
         while (at := self.blanks(at)) < self.size:
             c = content[at]
             word = self.word(at) if c in _LETTERS else ""
-            if c == "#":
+            if content.startswith("#!", at) and self.starts_line(at):  # below a comment, in scripts that are run
+                end = content.find("\n", at)
+                at = self.size if end < 0 else end
+            elif c == "#":
                 at = self.directive(at)
             elif word in _C_WORDS:
                 at = self.definition(at)

@@ -9,7 +9,7 @@ import _signal as signal  # type: ignore[import-not-found]  # signal itself make
 from bpfwright._host import boot_ns, now_ns, sleep_s, tai_offset_ns
 from bpfwright._typing import Any, Callable
 from bpfwright.errors import BpfwrightError, PrivilegeError
-from bpfwright.facets.trace.attaching import attach, pinned_at, subjects
+from bpfwright.facets.trace.attaching import attach, in_turn, pinned_at, subjects
 from bpfwright.facets.trace.output.printer import Printer, Stream
 from bpfwright.facets.trace.output.reading import MessageReader
 from bpfwright.facets.trace.output.world import World
@@ -104,7 +104,7 @@ class Running:
         for name in self.plan.begin:
             self._run(name)
         if not self._exits_at_once():
-            for one in self.plan.attachments:
+            for one in in_turn(self.plan.attachments):
                 if one.how != WATCH_ARGUMENT:
                     self._attach(one)
         for message in self.missed:

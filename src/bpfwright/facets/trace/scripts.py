@@ -237,9 +237,9 @@ def _host(parsed: Parsed, options: Options, machine: Any) -> Host:
     kernel = _KernelLayouts(machine, BtfLayouts)
     constants: dict[str, str] = {}
     asked: list[str] = []
-    if program.definitions:
+    if program.definitions or options.headers:
         from bpfwright.facets.trace.definitions import definitions
-        own = definitions(program, kernel, options.include)
+        own = definitions(program, kernel, options.include, options.headers)
         sources["script"], constants, asked = own, own.constants, own.asked
     sources["kernel"] = kernel
     made = Host(machine, Layouts(sources), options, settings_of(program))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bpfwright._typing import Any, ClassVar
 
-__all__ = ["AGGREGATES", "Aggregate", "Array", "Average", "Boolean", "Buffer", "Count", "Enumeration", "Extreme",
-           "Histogram",
+__all__ = ["AGGREGATES", "Aggregate", "Array", "Average", "Boolean", "Buffer", "Chars", "Count", "Enumeration",
+           "Extreme", "Histogram",
            "Integer", "LinearHistogram", "Nothing", "Pointer", "Series", "Stack", "Statistics", "Struct", "Sum", "Text",
            "Token", "Tuple", "Type", "TOKENS", "decode", "encode", "offsets", "padded"]
 
@@ -125,6 +125,12 @@ class Text(Type):
 
     def __str__(self) -> str:
         return f"string[{self.length}]"
+
+
+class Chars(Text):
+    """`char name[n]` of C: a text that is whole also where it fills all n bytes."""
+
+    __slots__ = ()
 
 
 class Buffer(Type):
@@ -412,7 +418,8 @@ class Series(Aggregate):
 
 AGGREGATES = (Count, Sum, Extreme, Average, Statistics, Histogram, LinearHistogram, Series)
 _BY_NAME: dict[str, type[Type]] = {cls.__name__: cls for cls in (
-    Nothing, Integer, Boolean, Enumeration, Text, Buffer, Pointer, Struct, Array, Tuple, Stack, Token, *AGGREGATES)}
+    Nothing, Integer, Boolean, Enumeration, Text, Chars, Buffer, Pointer, Struct, Array, Tuple, Stack, Token,
+    *AGGREGATES)}
 
 
 def padded(offset: int, align: int) -> int:

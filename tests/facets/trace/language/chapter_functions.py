@@ -47,6 +47,10 @@ CASES: list[Case] = [
     said(C, "str of the kernel's memory", "print(str(&curtask.comm) == comm);", "true"),
     said(C, "str of an array", "print(str(curtask.comm) == comm);", "true"),
     said(C, "str cut", "print(strlen(str(&curtask.comm, 3)));", "2"),
+    said(C, "str of a text, shorter",
+         '$x = "abcdef"; print(str($x, 4)); print(str("abcdef", 7)); print(str("ab", 64));',
+         "abcd..\nabcdef\nab"),
+    said(C, "buf of a literal, longer", 'printf("%r|%r\\n", buf("ab", 4), buf("ab", 1));', "ab\\x00\\x00|a"),
     said(C, "buf of an array", 'printf("%d\\n", sizeof(buf(curtask.comm)));', "20"),
     said(C, "buf printed", 'printf("%r\\n", buf("ab", 2));', "ab"),
     said(C, "buf in hexadecimal", 'printf("%rh|%rx\\n", buf("ab", 2), buf("ab", 2));', "61 62|\\x61\\x62"),
@@ -107,6 +111,8 @@ CASES: list[Case] = [
          "192.0.2.7\n2001:db8::1"),
     said(C, "pton as a number", 'print((uint32)pton("127.0.0.1") == 0x0100007f);', "true"),
     wrong(C, "pton of nothing", 'print(pton("nowhere"));', "`nowhere` is no IP address"),
+    said(C, "macaddr of six char", "struct mac { char b[6]; } begin { $m = (uint8[8])0x060504030201; "
+         "@[macaddr(((struct mac *)&$m).b)] = 1; exit(); }", "@[01:02:03:04:05:06]: 1"),
     said(C, "macaddr", "struct mac { char b[6]; } begin { $m = (uint8[8])0x060504030201; "
          "print(macaddr((struct mac *)&$m)); exit(); }", "01:02:03:04:05:06"),
     # names of numbers

@@ -42,6 +42,13 @@ CASES: list[Case] = [
     said(C, "lhist at its edges", "@ = lhist(0, 0, 10, 5); @ = lhist(9, 0, 10, 5);",
          f"@:\n[0, 5)                 1 |{BAR}|\n[5, 10)                1 |{BAR}|"),
     said(C, "tseries", "@ = tseries(5, 1h, 3);", r"@:\n.*5.*", pattern=True, warning="`tseries` may change yet"),
+    said(C, "variables and maps that are called so",
+         "$count = 5; $sum = $count; @hist = $sum; @count = @hist; @x[1] = @count; print((@hist, @x[1])); "
+         "clear(@hist); clear(@count); clear(@x);", "(5, 5)"),
+    wrong(C, "no value to gather", "@ = hist;", "`hist` takes a value"),
+    said(C, "tseries in the first interval after boot",
+         "config = { unstable_tseries=enable } begin { @ = tseries(5, 36500d, 3, \"min\"); exit(); }",
+         r"@:\n.* 5\n.*", pattern=True),
     said(C, "tseries that is allowed", "config = { unstable_tseries=enable } begin { @ = tseries(5, 1h, 3); exit(); }",
          r"@:\n.*5.*", pattern=True),
     wrong(C, "tseries that is forbidden", "config = { unstable_tseries=error } begin { @ = tseries(5, 1h, 3); }",

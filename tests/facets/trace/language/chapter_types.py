@@ -14,6 +14,8 @@ def laid(name: str, definition: str, what: str, output: str) -> Case:
 
 CASES: list[Case] = [
     laid("a struct", "struct a { int x; char y; };", "sizeof(struct a)", "8"),
+    laid("a constant", "enum a { one, two = 300 };\n#define LARGE 70000", "(sizeof(two), sizeof(LARGE), sizeof(comm))",
+         "(4, 4, 16)"),
     laid("padding", "struct a { char x; long y; char z; };",
          "(offsetof(struct a, y), offsetof(struct a, z), sizeof(struct a))",
          "(8, 16, 24)"),
@@ -87,6 +89,10 @@ CASES: list[Case] = [
     said(C, "char arrays are texts",
          "struct a { char t[8]; }\nbegin { $v = (uint64)0x636261; $p = (struct a *)&$v; print($p.t); exit(); }",
          "abc"),
+    said(C, "char arrays without a NUL are not cut",
+         "struct a { char t[5]; char u[4]; }\nbegin { $v = (uint8[9])\"helloyou\"; $p = (struct a *)&$v; @t = $p.t; "
+         "printf(\"%s %s\\n\", $p.t, $p.u); print($p.t); print(*$p); print(strlen($p.t)); exit(); }",
+         "hello you\nhello\n{ .t = hello, .u = you }\n5\n\n\n@t: hello"),
     said(C, "elements of arrays",
          "struct a { int x[2]; }\nbegin { $v = (uint64)0x0000000200000001; $p = (struct a *)&$v; "
          "print($p.x[1]); $i = 0; print($p.x[$i]); exit(); }", "2\n1"),

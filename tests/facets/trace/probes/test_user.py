@@ -35,6 +35,15 @@ def test_arguments_by_name(machine: Kernel, typed: Path, expression: str, expect
     assert said.lines == [expected]
 
 
+@pytest.mark.parametrize("place", ["uprobe:{}:work", "uretprobe:{}:work", "software:page-faults:1",
+                                   "tracepoint:syscalls:sys_enter_exit_group", "rawtracepoint:sched_process_exit"])
+def test_probes_of_one_place_run_in_the_scripts_order(machine: Kernel, typed: Path, place: str) -> None:
+    at = place.format(typed)
+    once = f"{at} / comm == \"{typed.name}\" && @turn < 3 / {{ printf(\"%d\", @turn == TURN); @turn++; }}"
+    said = traced(machine, " ".join(once.replace("TURN", str(turn)) for turn in range(3)), command=str(typed))
+    assert said.lines[0] == "111"
+
+
 def test_structs_whole_and_all_arguments(machine: Kernel, typed: Path) -> None:
     said = traced(machine, f"uprobe:{typed}:work {{ print(*args.p); }}", command=str(typed))
     assert said.lines == ["{ .x = 3, .y = -4, .low = 5, .high = 17 }"]
@@ -120,6 +129,12 @@ def test_methods_have_this_and_objects_by_reference(machine: Kernel, spoken: Pat
                  uprobe:{spoken}:cpp:"shop::Till::whole" {{ print(args.order->total); print(args.other->total); }}
                  uprobe:{spoken}:cpp:"shop::Till::make" {{ print(args.total); }}"""
     assert traced(machine, script, command=str(spoken)).lines == ["10 1", "7", "7", "5"]
+
+
+@pytest.mark.parametrize("place", ["10", "0x40000000", "tiny+1000000"])
+def test_addresses_without_code_are_refused(machine: Kernel, typed: Path, place: str) -> None:
+    with pytest.raises(CompileError, match="is in no code"):
+        traced(machine, f"uprobe:{typed}:{place} {{ }}", command=str(typed))
 
 
 def test_stripped_files_and_where_their_symbols_are(machine: Kernel, typed: Path, tmp_path: Path) -> None:

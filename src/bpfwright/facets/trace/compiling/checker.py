@@ -4,7 +4,7 @@ from __future__ import annotations
 from bpfwright._typing import TYPE_CHECKING, Any, Callable
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.compiling.code import Code, Variable
-from bpfwright.facets.trace.compiling.scope import Knowledge, Scopes
+from bpfwright.facets.trace.compiling.scope import Knowledge, MapFacts, Scopes
 from bpfwright.facets.trace.compiling.typed import INT64, Operand, Refused, Typed, is_number, join, literal, refuse
 from bpfwright.facets.trace.text import Note, Span, nearest
 from bpfwright.facets.trace.types import (Aggregate, Array, Boolean, Enumeration, Integer, Nothing, Pointer, Struct,
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bpfwright.facets.trace.compiling.host import Host
     from bpfwright.facets.trace.probes.sites import Site
 
-__all__ = ["Checker", "Done"]
+__all__ = ["Checker", "Done", "Spoiled"]
 
 class Spoiled(Refused):
     """A mistake that follows from another one, which was said."""
@@ -122,6 +122,12 @@ class Checker:
         if not isinstance(typed.constant, bytes):
             raise refuse(node.span, f"{what} is a text in quotes", 'Write it out: `"..."`.')
         return typed.constant
+
+    def wait_for(self, facts: MapFacts, span: Span) -> None:
+        """Leave a statement for a later pass when it needs a map whose value is not known yet."""
+        if facts.value is None and not self.known.guessing:
+            self.known.waiting = True
+            raise Spoiled(Note(span, ""))
 
     # statements
 

@@ -43,12 +43,12 @@ class _Checked(NamedTuple):
 def checked(bodies: list[Body], host: Host, known: Knowledge) -> list[_Checked]:
     """All programs, once the types of maps and variables no longer change. Mistakes if any is wrong."""
     for _ in range(_MOST_PASSES):
-        known.changed = False
+        known.changed = known.learned = known.waiting = False
         found = [_check(body, host, known) for body in bodies]
-        if not known.changed:
+        if known.over():
             break
     mistakes = [note for one in found if one.body.name for note in one.checker.mistakes]
-    mistakes = mistakes or _never_given(known)
+    mistakes = mistakes or _never_given(known, found)
     if mistakes:
         raise Mistakes(mistakes)
     known.final = True
@@ -69,10 +69,31 @@ def _check(body: Body, host: Host, known: Knowledge) -> _Checked:
     return _Checked(body, checker, predicate, checker.block(body.probe.body))
 
 
-def _never_given(known: Knowledge) -> list[Note]:
-    return [Note(facts.span, f"@{facts.name} is used, but never given a value",
-                 f"Give it one: `@{facts.name} = ...`.") for facts in known.maps.values()
-            if facts.value is None and facts.used]
+def _never_given(known: Knowledge, found: list[_Checked]) -> list[Note]:
+    """Maps without a type. Where a probe that is left out gives them their values, what is wrong there is the reason;
+    a map whose value comes from another such map is not spoken of."""
+    lacking = [facts for facts in known.maps.values() if facts.value is None and facts.used]
+    left_out = [one for one in found if not one.body.name]
+    given = {name for one in found for name in _given(one.body.probe)}
+    given_there = {name for one in left_out for name in _given(one.body.probe)}
+    if reasons := [note for one in left_out for note in one.checker.mistakes if lacking]:
+        return reasons
+    notes = []
+    for facts in [facts for facts in lacking if facts.name not in given] or lacking:
+        if facts.name in given_there:
+            notes.append(Note(facts.span, f"@{facts.name} gets its value in a probe that is left out",
+                              "There is nothing to attach that probe to: see its warning."))
+        else:
+            notes.append(Note(facts.span, f"@{facts.name} is used, but never given a value",
+                              f"Give it one: `@{facts.name} = ...`."))
+    return notes
+
+
+def _given(probe: tree.Probe) -> set[str]:
+    """The maps that a probe assigns to."""
+    targets = [node.target for node in tree.walk(probe) if isinstance(node, (tree.Assign, tree.Update))]
+    bases = [target.object if isinstance(target, tree.Index) else target for target in targets]
+    return {base.name for base in bases if isinstance(base, tree.MapName)}
 
 
 def _drop_unused(known: Knowledge) -> None:
@@ -86,6 +107,7 @@ def lowered(bodies: list[Body], host: Host, program: tree.Program, target: Targe
                                                                                                              Plan]:
     """The unit with every function, and the plan; `program` gives what is declared."""
     known = Knowledge()
+    known.indexed = any(body.site.index_by for body in bodies)
     _declare(known, program)
     ready = checked(bodies, host, known)
     unit = Unit(target, ring_bytes, host.cpus, str(host.setting("license")))

@@ -8,8 +8,8 @@ from bpfwright.facets.trace.compiling.arithmetic import binary, compared, negate
 from bpfwright.facets.trace.compiling.casts import built, cast
 from bpfwright.facets.trace.compiling.checker import Checker
 from bpfwright.facets.trace.compiling.code import Code
-from bpfwright.facets.trace.compiling.typed import (INT64, UINT64, Operand, Typed, constant, is_number, is_scalar, join,
-                                                    literal, literal_type, refuse, wrapped)
+from bpfwright.facets.trace.compiling.typed import (INT64, UINT64, Operand, Refused, Typed, constant, is_number,
+                                                    is_scalar, join, literal, literal_type, refuse, wrapped)
 from bpfwright.facets.trace.renames import field_now
 from bpfwright.facets.trace.text import Span, did_you_mean, nearest
 from bpfwright.facets.trace.types import (Array, Boolean, Buffer, Integer, Nothing, Pointer,
@@ -397,9 +397,13 @@ def tuple_of(checker: Checker, items: list[Typed], names: tuple[str, ...], span:
 
 
 def _meant(checker: Checker, of: tree.TypeName | tree.Expression) -> Type:
-    """The type that is written, or that an expression has; a bare word may be a typedef's name."""
+    """The type that is written, or that an expression has; a bare word may be a typedef's name, or a constant's."""
     if isinstance(of, tree.Name) and functions.find(of.name) is None:
-        return checker.type(tree.NamedType(of.span, "", of.name))
+        try:
+            return checker.type(tree.NamedType(of.span, "", of.name))
+        except Refused:
+            if checker.host.layouts.enumerator(of.name) is None and checker.host.defined(of.name) is None:
+                raise
     return checker.type(of) if isinstance(of, tree.TypeName) else checker.expression(of).type
 
 

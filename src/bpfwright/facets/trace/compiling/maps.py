@@ -6,17 +6,17 @@ from bpfwright._typing import TYPE_CHECKING, Any, Callable
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.compiling.code import Code
 from bpfwright.facets.trace.compiling.scope import MapFacts
-from bpfwright.facets.trace.compiling.typed import (INT64, Operand, Typed, is_number, is_scalar, refuse)
+from bpfwright.facets.trace.compiling.typed import INT64, UINT64, Operand, Typed, constant, is_number, is_scalar, refuse
 from bpfwright.facets.trace.plan import Map
 from bpfwright.facets.trace.text import Span
-from bpfwright.facets.trace.types import (Aggregate, Average, Count, Extreme, Integer, Pointer, Statistics, Sum, Tuple,
-                                          Type, offsets)
+from bpfwright.facets.trace.types import (Aggregate, Average, Count, Extreme, Integer, Pointer, Statistics, Sum, Text,
+                                          Tuple, Type, offsets)
 from bpfwright.lang.emit import MapShape
 
 if TYPE_CHECKING:
     from bpfwright.facets.trace.compiling.checker import Checker
 
-__all__ = ["Entry", "address", "entry_of", "made", "read", "updated"]
+__all__ = ["Entry", "address", "entry_of", "key_of", "made", "read", "updated"]
 
 _LOOKUP, _UPDATE, _DELETE, _PERCPU_LOOKUP = 1, 2, 3, 195
 _NOEXIST = 1
@@ -218,7 +218,7 @@ def entry_of(checker: Checker, node: tree.Expression) -> Entry:
     if not isinstance(node, tree.Index) or not isinstance(node.object, tree.MapName):
         raise refuse(node.span, "this is no map", "Maps begin with `@`.")
     facts = checker.known.map(node.object.name, node.object.span)
-    keys = [_key(checker, checker.value(key)) for key in node.keys]
+    keys = [key_of(checker, key) for key in node.keys]
     return keyed_entry(checker, facts, keys, node.span)
 
 
@@ -238,16 +238,20 @@ def keyed_entry(checker: Checker, facts: MapFacts, keys: list[Typed], span: Span
     return Entry(facts, keys, span)
 
 
-def _key(checker: Checker, typed: Typed) -> Typed:
-    typed = checker.as_number(typed)
-    if isinstance(typed.type, Pointer):
-        return typed
+def key_of(checker: Checker, node: tree.Expression) -> Typed:
+    """A key. What a place is called is a number in all probes where it is one in any, so that they can share a map."""
+    from bpfwright.facets.trace.compiling.functions.process import token
+    typed = checker.as_number(checker.value(node))
+    if checker.known.indexed and isinstance(typed.type, Text) and checker.site.provider != "self" and \
+            isinstance(node, (tree.Name, tree.Call)) and node.name in ("probe", "func"):
+        return token(node.name, constant(checker.site.index, UINT64, typed.span))
     return typed
 
 
 def read(checker: Checker, node: tree.Expression) -> Typed:
     """An entry's value."""
     entry = entry_of(checker, node)
+    checker.wait_for(entry.facts, node.span)
     if entry.facts.value is None:
         return Typed(INT64, node.span, lambda code: Operand(value=code.number(0)))
     return Typed(entry.value, node.span, entry.load)
@@ -256,6 +260,7 @@ def read(checker: Checker, node: tree.Expression) -> Typed:
 def address(checker: Checker, node: tree.Expression) -> Typed:
     """`&@x[...]`: where the value stands, null where there is none."""
     entry = entry_of(checker, node)
+    checker.wait_for(entry.facts, node.span)
     if isinstance(entry.value, Aggregate):
         raise refuse(node.span, f"`{entry.value}` has a place on each CPU", "Take the address of a plain value.")
 

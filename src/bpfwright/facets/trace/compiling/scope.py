@@ -26,15 +26,17 @@ class MapFacts:
 
 
 class Knowledge:
-    """What passes have found; `changed` says whether another one is needed. `loose` are variables (of a probe) that
-    are used outside of the block that assigns them, as older scripts do."""
+    """What passes have found; `changed` says whether another one is needed, `learned` that maps did. `loose` are
+    variables (of a probe) that are used outside of the block that assigns them, as older scripts do. `waiting`: a map
+    was read before anything said what it holds. When nothing else is left to find out, `guessing` takes such maps to
+    hold numbers. `indexed`: a program finds out by a number which of several places it runs at."""
 
     def __init__(self) -> None:
         self.maps: dict[str, MapFacts] = {}
         self.variables: dict[tuple[int, int, int], Type] = {}
         self.loose: set[tuple[int, str]] = set()
-        self.changed = False
-        self.final = False
+        self.changed = self.learned = self.waiting = self.guessing = False
+        self.final = self.indexed = False
         self.warnings: dict[Note, None] = {}
 
     def map(self, name: str, span: Span) -> MapFacts:
@@ -45,11 +47,20 @@ class Knowledge:
         found.used = True
         return found
 
+    def over(self) -> bool:
+        """After a pass: whether it was the last one. Variables that were given less than all their values, or
+        guesses, are found out anew."""
+        if self.waiting or (self.guessing and self.learned):
+            self.guessing = not self.learned
+            self.variables.clear()
+            return False
+        return not self.changed
+
     def keyed(self, facts: MapFacts, keys: tuple[Type, ...], span: Span) -> None:
         """The map is used with keys of these types (none: without)."""
         if facts.keys is None:
             facts.keys, facts.key_span = keys, span
-            self.changed = True
+            self.changed = self.learned = True
             return
         if len(keys) != len(facts.keys):
             raise _other_keys(facts, keys, span)
@@ -62,7 +73,7 @@ class Knowledge:
             joined.append(both)
         if tuple(joined) != facts.keys:
             facts.keys = tuple(joined)
-            self.changed = True
+            self.changed = self.learned = True
 
     def valued(self, facts: MapFacts, type: Type, span: Span) -> None:
         """The map holds values of this type."""
@@ -70,7 +81,7 @@ class Knowledge:
             raise refuse(span, "this has no value", "Assign something that has one.")
         if facts.value is None:
             facts.value, facts.value_span = type, span
-            self.changed = True
+            self.changed = self.learned = True
             return
         both = _same_aggregate(facts.value, type) if isinstance(type, Aggregate) else join(facts.value, type)
         if both is None:
@@ -78,7 +89,7 @@ class Knowledge:
                          f"It was first given `{facts.value}` in line {facts.value_span.line}: use another map.")
         if both != facts.value:
             facts.value = both
-            self.changed = True
+            self.changed = self.learned = True
 
     def warn(self, span: Span, what: str, cure: str = "") -> None:
         """Say something once."""

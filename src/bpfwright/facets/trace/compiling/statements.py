@@ -5,7 +5,7 @@ from bpfwright._typing import Any, Callable
 from bpfwright.facets.trace import tree
 from bpfwright.facets.trace.compiling import functions, maps
 from bpfwright.facets.trace.compiling.arithmetic import operation
-from bpfwright.facets.trace.compiling.checker import Checker, Done
+from bpfwright.facets.trace.compiling.checker import Checker, Done, Spoiled
 from bpfwright.facets.trace.compiling.code import Code, Loop, Variable
 from bpfwright.facets.trace.compiling.typed import INT64, UINT64, Typed, is_number, refuse
 from bpfwright.facets.trace.types import Aggregate, Integer, Nothing, Pointer, Struct
@@ -175,8 +175,14 @@ def _drop(value: int) -> None:
 def conditional(checker: Checker, node: tree.If) -> Done:
     """`if`, `else if`, `else`; a condition that is known decides while compiling."""
     arms: list[tuple[Typed, Done]] = []
+    spoiled: Spoiled | None = None
     for branch in node.branches:
-        condition = checker.scalar(branch.condition, "a condition")
+        try:
+            condition = checker.scalar(branch.condition, "a condition")
+        except Spoiled as problem:  # the body may say what the condition waits for
+            spoiled = problem
+            checker.block(branch.body)
+            continue
         comptime = isinstance(branch.condition, tree.Comptime)
         if comptime and isinstance(condition.constant, int):
             if condition.constant:
@@ -190,7 +196,10 @@ def conditional(checker: Checker, node: tree.If) -> Done:
         else:
             body = checker.block(branch.body)
         arms.append((condition, body))
-    return _arms(arms, checker.block(node.other) if node.other is not None else None)
+    otherwise = checker.block(node.other) if node.other is not None else None
+    if spoiled is not None:
+        raise spoiled
+    return _arms(arms, otherwise)
 
 
 def _arms(arms: list[tuple[Typed, Done]], last: Done | None) -> Done:

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from bpfwright._typing import TYPE_CHECKING, Callable
 from bpfwright.facets.trace.text import Note, Span
-from bpfwright.facets.trace.types import (Array, Boolean, Buffer, Enumeration, Integer, Pointer, Stack, Struct, Text,
-                                          Token, Tuple, Type)
+from bpfwright.facets.trace.types import (Array, Boolean, Buffer, Chars, Enumeration, Integer, Pointer, Stack, Struct,
+                                          Text, Token, Tuple, Type)
 
 if TYPE_CHECKING:
     from bpfwright.facets.trace.compiling.code import Code
@@ -114,7 +114,8 @@ def join(one: Type, other: Type) -> Type | None:
         case (Enumeration(), Enumeration()):
             return Integer(max(one.size, other.size), one.signed or other.signed)
         case (Text(), Text()):
-            return Text(max(one.length, other.length))
+            kind = Chars if isinstance(one, Chars) and isinstance(other, Chars) else Text
+            return kind(max(one.length, other.length))
         case (Buffer(), Buffer()):
             return Buffer(max(one.length, other.length))
         case (Pointer(), Integer()) | (Pointer(), Pointer()):

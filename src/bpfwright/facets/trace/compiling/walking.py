@@ -28,6 +28,7 @@ def walk(checker: Checker, node: tree.For, over: tree.MapName, body_of: Callable
         facts_keys = facts.keys
     if not facts_keys:
         raise refuse(over.span, f"@{facts.name} has no keys to go over", "Use its value: it has only one.")
+    checker.wait_for(facts, over.span)
     value = facts.value or INT64
     if hasattr(type(value), "counters") or type(value).__name__ == "Series":
         raise refuse(over.span, f"`{value}` is no value that a program can read", "Print the map: `print(@name)`.")

@@ -10,7 +10,7 @@ from struct import Struct as Packed
 from bpfwright._typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from bpfwright.facets.trace.output.gfp import gfp_flags
 from bpfwright.facets.trace.output.values import buffer_at, code, escaped, raw_text, text_reader
-from bpfwright.facets.trace.types import Boolean, Buffer, Enumeration, Nothing, Pointer, Text, Type, offsets
+from bpfwright.facets.trace.types import Boolean, Buffer, Chars, Enumeration, Nothing, Pointer, Text, Type, offsets
 
 if TYPE_CHECKING:
     from bpfwright.facets.trace.output.world import World
@@ -221,8 +221,8 @@ class _Maker:
         self.types = types
         self.places = [start + at for at in offsets(types)]
         self.world = world
-        self.names: dict[str, Any] = {"cut": raw_text, "trailer": world.trailer, "number": _number_as, "text": _text_as,
-                                      "gfp": gfp_flags, "bounded": _bounded}
+        self.names: dict[str, Any] = {"cut": raw_text, "trailer": world.trailer, "nothing": b"", "number": _number_as,
+                                      "text": _text_as, "gfp": gfp_flags, "bounded": _bounded}
         self.letters: dict[int, str] = {}
         self.next = 0
 
@@ -249,8 +249,9 @@ class _Maker:
         index, self.next = self.next, self.next + 1
         at, type = self.places[index], self.types[index]
         if isinstance(type, Text):
+            follows = "nothing" if isinstance(type, Chars) else "trailer"
             return (f"(r[{at}:e] if (e := r.find(0, {at}, {at + type.length})) >= 0 else "
-                    f"cut(r, {at}, {type.length}, trailer))")
+                    f"cut(r, {at}, {type.length}, {follows}))")
         if code(type)[0] and not isinstance(type, Enumeration):
             self.next = index
             return self.plain(type)

@@ -6,8 +6,8 @@ from struct import Struct as Packed
 
 from bpfwright._typing import TYPE_CHECKING, Callable
 from bpfwright.facets.trace.types import (
-    Aggregate, Array, Average, Boolean, Buffer, Enumeration, Extreme, Integer, Nothing, Pointer, Stack, Statistics,
-    Struct, Sum, Text, Token, Tuple, Type, offsets)
+    Aggregate, Array, Average, Boolean, Buffer, Chars, Enumeration, Extreme, Integer, Nothing, Pointer, Stack,
+    Statistics, Struct, Sum, Text, Token, Tuple, Type, offsets)
 
 if TYPE_CHECKING:
     from bpfwright.facets.trace.output.world import World
@@ -112,8 +112,8 @@ def text_reader(type: Type, world: World, indent: int = VALUE_INDENT, member: bo
         case Nothing():
             return lambda data, at: b"null"
         case Text():
-            length = type.length
-            return lambda data, at: raw_text(data, at, length, world.trailer)
+            length, trailer = type.length, b"" if isinstance(type, Chars) else world.trailer
+            return lambda data, at: raw_text(data, at, length, trailer)
         case Buffer():
             room = type.length
             return lambda data, at: escaped(buffer_at(data, at, room))

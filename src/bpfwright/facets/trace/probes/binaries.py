@@ -109,11 +109,12 @@ class Binary:
         raise ElfError(f"offset {offset:#x} is in no code")
 
     def offset(self, address: int) -> int:
-        """Where an address stands in the file. ElfError where it does not."""
+        """Where the code at an address stands in the file. ElfError where there is none."""
         for segment in self.program.segments:
-            if segment.type == PT_LOAD and segment.address <= address < segment.address + segment.size:
+            if segment.type == PT_LOAD and segment.flags & 1 and \
+                    segment.address <= address < segment.address + segment.size:
                 return address - segment.address + segment.offset
-        raise ElfError(f"address {address:#x} is in no loaded segment")
+        raise ElfError(f"address {address:#x} is in no code")
 
 
 def traced(host: Host) -> int:

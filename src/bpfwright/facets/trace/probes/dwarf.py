@@ -4,8 +4,8 @@ from __future__ import annotations
 from bpfwright._typing import Any, NamedTuple
 from bpfwright.facets.trace.layouts import Member
 from bpfwright.facets.trace.probes.sites import Argument
-from bpfwright.facets.trace.types import (Array, Boolean, Enumeration, Integer, Nothing, Pointer, Struct, Text, Type,
-                                          padded)
+from bpfwright.facets.trace.types import (Array, Boolean, Chars, Enumeration, Integer, Nothing, Pointer, Struct, Text,
+                                          Type, padded)
 from bpfwright.formats.dwarf.entries import DebugInfo, attribute, name_of, type_entry
 
 __all__ = ["DwarfLayouts", "Signature"]
@@ -92,7 +92,7 @@ class DwarfLayouts:
         counts = [_count(child) for child in entry.iter_children() if child.tag == "DW_TAG_subrange_type"] or [0]
         element = type_entry(entry)
         for count in reversed(counts):
-            of = Text(count) if count and element is not None and _is_char(element) and of == Integer(1, True) \
+            of = Chars(count) if count and element is not None and _is_char(element) and of == Integer(1, True) \
                 else Array(of, count)
         return of
 

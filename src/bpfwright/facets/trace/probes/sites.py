@@ -64,3 +64,8 @@ class Site(NamedTuple):
     index_by: str = ""
     calls: tuple[tuple[int, int], ...] = ()
     names: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it stands for a probe that has no place here."""
+        return self.kind == "kprobe" and not self.attachments

@@ -11,7 +11,7 @@ from bpfwright.facets.trace.plan import Attachment
 from bpfwright.facets.trace.probes.resolve import is_pattern, matching
 from bpfwright.facets.trace.probes.sites import Argument, Site
 from bpfwright.facets.trace.text import did_you_mean, nearest
-from bpfwright.facets.trace.types import Array, Boolean, Integer, Nothing, Pointer, Struct, Text, Type
+from bpfwright.facets.trace.types import Array, Boolean, Chars, Integer, Nothing, Pointer, Struct, Type
 
 if TYPE_CHECKING:
     from bpfwright.facets.trace.compiling.host import Host
@@ -67,7 +67,7 @@ def _type(declaration: str, name: str, size: int, signed: bool, space: str, layo
     before = declaration[:declaration.rfind(name)].strip()
     if "[" in declaration[declaration.rfind(name):]:
         if before.split()[-1:] == ["char"] and "unsigned" not in before and "signed" not in before.split():
-            return Text(size)
+            return Chars(size)
         element = _plain(before, signed)
         count = max(1, size // element.size)
         return Array(element, count)
@@ -215,6 +215,8 @@ def raw_tracepoint(host: Host, point: tree.RawTracepoint, uses: Uses) -> list[Si
         names = matching(point.event, raw_names(host))
     else:
         names = [point.event] if host.machine.types.find(f"btf_trace_{point.event}", Kind.TYPEDEF) else []
+    if names and point.module and not matching(point.module, ["vmlinux"]) and names[0] in raw_names(host):
+        raise refuse(point.span, f"`{point.event}` is not in `{point.module}`", "It is in `vmlinux`.")
     if not names:
         close = nearest(point.event, raw_names(host)) if not is_pattern(point.event) else ""
         raise refuse(point.span, f"there is no raw tracepoint `{point.event}`",

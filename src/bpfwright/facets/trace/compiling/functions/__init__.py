@@ -4,6 +4,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from bpfwright._typing import TYPE_CHECKING, Any, Callable
+from bpfwright.facets.trace import tree
 
 if TYPE_CHECKING:
     from bpfwright.facets.trace.compiling.checker import Checker
@@ -58,7 +59,7 @@ def argument(checker: Checker, name: str, span: Any) -> Typed:
 
 def is_gathering(node: Any) -> bool:
     """Whether an expression is what maps gather."""
-    return _FILES.get(getattr(node, "name", "")) == "gathering" and not hasattr(node, "object")
+    return isinstance(node, (tree.Call, tree.Name)) and _FILES.get(node.name) == "gathering"
 
 
 def gathered(checker: Checker, entry: Any, node: Any) -> Any:

@@ -7,7 +7,7 @@ from bpfwright.facets.trace.compiling.code import Code
 
 from bpfwright.facets.trace.compiling.functions.process import token
 from bpfwright.facets.trace.compiling.syscalls import index_of_call, number_of_call
-from bpfwright.facets.trace.compiling.typed import UINT64, Operand, Typed, constant, literal, refuse
+from bpfwright.facets.trace.compiling.typed import UINT64, Operand, Refused, Typed, constant, literal, refuse
 from bpfwright.facets.trace.probes.sites import Argument
 from bpfwright.facets.trace.text import Span, nearest
 from bpfwright.facets.trace.types import Integer, Pointer, Type
@@ -24,11 +24,19 @@ def args_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
     """All arguments, as a record."""
     site = checker.site
     if not site.arguments:
-        raise refuse(node.span, f"`{site.provider}` has no `args` here", _instead(checker))
+        raise _without_arguments(checker, node.span)
     from bpfwright.facets.trace.compiling.expressions import tuple_of
     readable = [argument for argument in site.arguments if argument.how != "nowhere"]
     items = [read(checker, argument, node.span) for argument in readable]
     return tuple_of(checker, items, tuple(argument.name for argument in readable), node.span)
+
+
+def _without_arguments(checker: Checker, span: Span) -> Refused:
+    site = checker.site
+    if site.left_out:
+        return refuse(span, "`args` is not known where a probe is left out",
+                      "There is nothing to attach the probe to: see its warning.")
+    return refuse(span, f"`{site.provider}` has no `args` here", _instead(checker))
 
 
 def _instead(checker: Checker) -> str:
@@ -45,7 +53,7 @@ def field(checker: Checker, name: str, span: Span) -> Typed:
             return read(checker, argument, span)
     listed = [argument.name for argument in site.arguments]
     if not listed:
-        raise refuse(span, f"`{site.provider}` has no `args` here", _instead(checker))
+        raise _without_arguments(checker, span)
     close = nearest(name, listed)
     raise refuse(span, f"`{site.shown}` has no argument `{name}`",
                  f"Did you mean `{close}`?" if close else f"It has {', '.join(listed)}.")

@@ -18,6 +18,8 @@ _SERIES = ("", "avg", "max", "min", "sum")
 def gathered(checker: Checker, entry: maps.Entry, node: Any) -> Done:
     """`@x[keys] = what(...)`."""
     arguments = node.arguments if isinstance(node, tree.Call) else ()
+    if not arguments and node.name != "count":
+        raise refuse(node.span, f"`{node.name}` takes a value", f"Write `{node.name}(...)`.")
     return _GATHERERS[node.name](checker, entry, node, arguments)
 
 

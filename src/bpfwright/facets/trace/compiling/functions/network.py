@@ -7,7 +7,7 @@ from bpfwright.facets.trace.compiling.code import Code
 from bpfwright.facets.trace.compiling.casts import built
 from bpfwright.facets.trace.compiling.functions.process import UINT32, UINT64
 from bpfwright.facets.trace.compiling.typed import Operand, Typed, constant, is_number, refuse
-from bpfwright.facets.trace.types import Array, Integer, Pointer, Struct, Token
+from bpfwright.facets.trace.types import Array, Integer, Pointer, Struct, Text, Token
 
 _INET, _INET6 = 2, 10
 _SOCKET_COOKIE = 46
@@ -65,7 +65,7 @@ def macaddr_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
         whole = Typed(Pointer(Array(Integer(1, False), 6), kind.space), address.span, address.emit)
         address = dereferenced(checker, whole, address.span)
         kind = address.type
-    if not isinstance(kind, Array) or kind.size != 6:
+    if not isinstance(kind, (Array, Text)) or kind.size != 6:
         raise refuse(arguments[0].span, f"`macaddr` takes 6 bytes, not `{kind}`",
                      "Name them: `$dev.perm_addr` and the like.")
 

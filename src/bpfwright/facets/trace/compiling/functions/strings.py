@@ -7,7 +7,7 @@ from bpfwright.facets.trace.compiling.arithmetic import compared_places
 from bpfwright.facets.trace.compiling.checker import Checker
 from bpfwright.facets.trace.compiling.code import PROBE_READ, Code
 from bpfwright.facets.trace.compiling.casts import built
-from bpfwright.facets.trace.compiling.typed import INT64, UINT64, Operand, Typed, constant, is_number, refuse
+from bpfwright.facets.trace.compiling.typed import INT64, UINT64, Operand, Typed, constant, is_number, literal, refuse
 from bpfwright.facets.trace.text import Span
 from bpfwright.facets.trace.types import Array, Boolean, Buffer, Pointer, Text
 
@@ -58,7 +58,7 @@ def str_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
     typed = checker.value(first)
     kind = typed.type
     if isinstance(kind, Text):
-        return typed
+        return _shortened(typed, room, node.span) if len(arguments) > 1 and room < kind.length else typed
     if isinstance(kind, Array) and kind.of.size == 1:
         room = min(room, max(1, kind.count))
 
@@ -71,6 +71,11 @@ def str_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
         raise refuse(first.span, f"`str` takes a pointer, not `{kind}`", checker.cure_for(kind))
     space = kind.space if isinstance(kind, Pointer) and kind.space else checker.space()
     return _read(typed, room, space, node.span, length)
+
+
+def _shortened(typed: Typed, room: int, span: Span) -> Typed:
+    wanted = Text(room)
+    return built(wanted, span, lambda code, pointer, offset: code.put(typed, wanted, pointer, offset))
 
 
 def _space_of(checker: Checker, typed: Typed) -> str:
@@ -112,6 +117,9 @@ def buf_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
                 raise refuse(arguments[1].span, f"a buffer of {length.constant} bytes",
                              f"From 1 to {most} can be had: see max_strlen.")
             most = length.constant
+            if isinstance(typed.constant, bytes):
+                typed = literal(typed.constant.ljust(most, b"\0"), typed.span)
+                kind = typed.type
     if isinstance(kind, Array):
         most = min(most, kind.size)
     elif isinstance(kind, Text):
@@ -286,7 +294,6 @@ def str_concat_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Type
     if len(arguments) > 2:
         room = max(1, min(room, checker.known_number(arguments[2], "a text's length")))
     if isinstance(left.constant, bytes) and isinstance(right.constant, bytes):
-        from bpfwright.facets.trace.compiling.typed import literal
         return literal((left.constant + right.constant)[:max(0, room - 1)], node.span)
 
     def into(code: Code, pointer: int, offset: int) -> None:

@@ -38,9 +38,9 @@ def _entry(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> maps.Entr
     facts = map_of(checker, arguments[0], node.name)
     key = arguments[1]
     if isinstance(key, tree.Tuple) and (facts.keys is None or len(facts.keys) != 1):
-        keys = [checker.as_number(checker.value(item)) for item in key.items]
+        keys = [maps.key_of(checker, item) for item in key.items]
     else:
-        keys = [checker.as_number(checker.value(key))]
+        keys = [maps.key_of(checker, key)]
     if facts.keys == ():
         raise refuse(node.span, f"@{facts.name} has no keys", f"Use its value: `@{facts.name}`.")
     return maps.keyed_entry(checker, facts, keys, node.span)
@@ -64,6 +64,7 @@ def has_key_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
 
 def find_(checker: Checker, node: Any, arguments: tuple[Any, ...]) -> Typed:
     entry = _entry(checker, node, arguments[:2])
+    checker.wait_for(entry.facts, node.span)
     target = arguments[2]
     if not isinstance(target, tree.Variable):
         raise refuse(target.span, "`find` puts the value into a variable", "Write `find(@map, key, $value)`.")
