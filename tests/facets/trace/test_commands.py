@@ -129,7 +129,7 @@ def test_a_reader_that_goes_away() -> None:
 
 
 def test_events_that_come_while_it_is_busy_are_counted(tmp_path: Path) -> None:
-    """What an interrupt frees while the program that sees it is long at work."""
+    """What an interrupt frees while the program that sees it is long at work: of files that are gone, after a while."""
     from bpfwright.facets.trace.options import Options
     from bpfwright.facets.trace.configuration import DEFAULTS
     from bpfwright.facets.trace.running import Running
@@ -143,5 +143,6 @@ def test_events_that_come_while_it_is_busy_are_counted(tmp_path: Path) -> None:
         program = running.loaded.programs[running.plan.attachments[0].program]
         while not program.statistics()[2] and time.monotonic() < until:
             (tmp_path / "file").write_bytes(b"")
+            (tmp_path / "file").unlink()
         running.finish()
     assert b"tracepoint:kmem:kmem_cache_free: " in errors.data and b"were not seen" in errors.data
