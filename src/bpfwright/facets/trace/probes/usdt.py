@@ -55,15 +55,15 @@ def _meant(point: tree.Usdt, probe: StaticProbe) -> bool:
 
 
 def _nothing(point: tree.Usdt, binaries: list[Binary], known: list[str]) -> Exception:
-    where = binaries[0].path if len(binaries) == 1 else f"{len(binaries)} files"
+    where = f"{binaries[0].path} has" if len(binaries) == 1 else f"{len(binaries)} files have"
     if not known:
-        return refuse(point.span, f"{where} has no static tracepoints",
+        return refuse(point.span, f"{where} no static tracepoints",
                       "It was built without them; `uprobe:binary:function` traces functions.")
     wanted = f"{point.namespace}:{point.name}" if point.namespace else point.name
     names = known if point.namespace else [name.rpartition(":")[2] for name in known]
     close = "" if is_pattern(wanted) else nearest(wanted, names)
-    return refuse(point.span, f"{where} has no static tracepoint `{wanted}`",
-                  f"Did you mean `{close}`?" if close else f"It has {', '.join(sorted(set(known))[:8])}.")
+    return refuse(point.span, f"{where} no static tracepoint `{wanted}`",
+                  f"Did you mean `{close}`?" if close else f"There is {', '.join(sorted(set(known))[:8])}.")
 
 
 def _site(host: Host, binary: Binary, probe: StaticProbe, uses: Uses) -> Site:
