@@ -174,6 +174,8 @@ class Seen(Struct):
     header_length: u8
     looked: u16
     state: u32
+    number: u32  # of the first rule that decides
+    known: u32
     more: u64
     looks: array[u64, L[16]]  # as many as finding.MOST_LOOKS
 
@@ -220,19 +222,32 @@ def stage_of(find: Function, tables: Tables, needs: frozenset[str], layout: Layo
     reply = _no_state if parts.answer is None else _answered(parts.answer)
     going_on = _going_on(layout, tables, taken, limits, _besides(tells, tell, marks, mark))
 
-    def judge(ctx: Any) -> Any:
+    def look_at(ctx: Any) -> Any:
         seen = scratch.local(0)
         if looks:
             seen.looked = 0
             look(ctx, seen)
         if judges and shut_out(seen):
             return drop(SHUT_OUT)
-        known = False
         if follows:
             state = state_of(ctx, seen)
-            known = state == BEGUN  # new to rules, but there is an entry
-            seen.state = NEW if known else state
-        number = find(seen, seen.state)
+            seen.known = state == BEGUN  # new to rules, but there is an entry
+            seen.state = NEW if state == BEGUN else state
+        return CONTINUE
+
+    def find_it(ctx: Any) -> Any:
+        seen = scratch.local(0)
+        seen.number = find(seen, seen.state)
+        return CONTINUE
+
+    def judge(ctx: Any) -> Any:
+        seen = scratch.local(0)
+        if not follows:
+            said = look_at(ctx)
+            if said != CONTINUE:
+                return said
+            find_it(ctx)
+        number = seen.number
         if goes_on:
             said = going_on(ctx, seen, number)
             if yields and said & _DECIDED:
@@ -261,17 +276,32 @@ def stage_of(find: Function, tables: Tables, needs: frozenset[str], layout: Layo
                 return said
         if sends and action.flags & REDIRECTS:
             return send(ctx, action.device)
-        if follows and seen.state == NEW and not known and action.verdict == CONTINUE and not remember(seen):
+        if follows and seen.state == NEW and not seen.known and action.verdict == CONTINUE and not remember(seen):
             return drop(FULL)
         return action.verdict
 
-    judged = judged_at("egress" if outward else "xdp", judge, "firewall")
+    hook = "egress" if outward else "xdp"
+    judged = judged_at(hook, judge, "firewall")
 
     def run(ctx: Any, packet: Any) -> Any:
         keep(scratch.local(0), packet)
         return judged(ctx)
 
-    return run
+    if not follows:
+        return run
+    # One after the other: each way through a flow's states would be one of its own through all tables, and each way
+    # through these one through all that is done with the rule (a million instructions on Linux 7.3).
+    looked, found = judged_at(hook, look_at, "firewall_looks"), judged_at(hook, find_it, "firewall_finds")
+
+    def run_by_parts(ctx: Any, packet: Any) -> Any:
+        keep(scratch.local(0), packet)
+        said = looked(ctx)
+        if said != CONTINUE:
+            return said
+        found(ctx)
+        return judged(ctx)
+
+    return run_by_parts
 
 
 def _besides(tells: bool, tell: Function, marks: bool, mark: Function) -> Function:
