@@ -61,7 +61,8 @@ CASES: list[Case] = [
          "a text\n\n\n@m: a text\n@n: a text"),
     said(C, "found before the probe that fills it",
          "end { let $v; if (find(@m, 1, $v)) { print($v.b); } for ($kv : @m) { print($kv.1.a); } } "
-         "begin { @m[1] = (a = 5, b = \"x\"); exit(); }", "x\n5\n\n\n@m[1]: { .a = 5, .b = x }"),
+         "begin { @m[1] = (a = 5, b = \"x\"); exit(); }", "x\n5\n\n\n@m[1]: { .a = 5, .b = x }",
+         since="5.13"),
     said(C, "a number of itself",
          "@x = @x + 1; @y = @z; @z = @y; print((@x, @y, @z)); clear(@x); clear(@y); clear(@z);",
          "(1, 0, 0)"),
