@@ -63,6 +63,17 @@ def test_the_reference_has_every_public_module(room: str) -> None:
     assert sorted(there) == sorted(f"{room}.{path.stem}" for path in files)
 
 
+RULES_V4 = """*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+-A INPUT -p tcp -j REJECT --reject-with tcp-reset
+-A FORWARD -j DROP
+COMMIT
+"""
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize(("page", "number"), [
     (page, number) for page in ("docs/guide/network.md", "README.md")
@@ -76,6 +87,7 @@ def test_the_configurations_of_the_guide_load(tmp_path: Path, page: str, number:
     from vmtest.c_programs import compile_c
     text = re.findall(r"```yaml\n(.*?)```", (TOP / page).read_text(), re.DOTALL)[number]
     (tmp_path / "bad.txt").write_text("203.0.113.0/24\n")
+    (tmp_path / "rules.v4").write_text(RULES_V4)
     (tmp_path / "guard.o").write_bytes(compile_c('SEC("xdp") int guard(struct xdp_md *ctx) { return 2; }')["object"])
     for sid, name in enumerate(("local", "emerging"), 1):
         (tmp_path / f"{name}.rules").write_text(f'alert tcp any any -> $HOME_NET 80 (content:"{name}"; sid:{sid};)\n')
