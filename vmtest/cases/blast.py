@@ -1,9 +1,7 @@
 """Frames that are made, sent, counted and timed: exact counts of fields that vary, and the verifiers of all kernels."""
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
+from vmtest.own_cache import own_cache
 
 from bpfwright.vmlinux import net_device as _net_device  # noqa: F401  # what describes the kernel stays open
 
@@ -16,14 +14,8 @@ def build() -> dict[str, bytes]:
 
 
 def check(files: dict[str, bytes]) -> None:
-    from bpfwright import _llvm
-    folder = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # the host's has more files than a guest may look at
-    try:
+    with own_cache():
         sent()
-    finally:
-        _llvm.stop()
-        del os.environ["XDG_CACHE_HOME"]
-        shutil.rmtree(folder)
 
 
 def sent() -> None:

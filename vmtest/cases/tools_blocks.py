@@ -4,12 +4,13 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from vmtest.own_cache import own_cache
 
 from bpfwright.vmlinux import sock as _sock  # noqa: F401  # what describes the kernel stays open
 
@@ -23,17 +24,10 @@ def build() -> dict[str, bytes]:
 
 
 def check(files: dict[str, bytes]) -> None:
-    from bpfwright import _llvm
-    folder = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # the host's has more files than a guest may look at
-    try:
-        with disk() as device:
-            requests(device)
-            sums(device)
-            latencies(device)
-    finally:
-        _llvm.stop()
-        del os.environ["XDG_CACHE_HOME"]
-        shutil.rmtree(folder)
+    with own_cache(), disk() as device:
+        requests(device)
+        sums(device)
+        latencies(device)
 
 
 def run(*words: str) -> str:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+from vmtest.own_cache import own_cache
 
 from bpfwright.vmlinux import nameidata as _nameidata  # noqa: F401  # what describes the kernel stays open
 
@@ -18,20 +19,13 @@ def build() -> dict[str, bytes]:
 
 
 def check(files: dict[str, bytes]) -> None:
-    from bpfwright import _llvm
-    folder = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # the host's has more files than a guest may look at
-    try:
-        with tempfile.TemporaryDirectory() as top:
-            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", top], check=True)
-            try:
-                names(Path(top))
-                lives(Path(top))
-            finally:
-                subprocess.run(["umount", top], check=True)
-    finally:
-        _llvm.stop()
-        del os.environ["XDG_CACHE_HOME"]
-        shutil.rmtree(folder)
+    with own_cache(), tempfile.TemporaryDirectory() as top:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", top], check=True)
+        try:
+            names(Path(top))
+            lives(Path(top))
+        finally:
+            subprocess.run(["umount", top], check=True)
 
 
 def names(folder: Path) -> None:

@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from vmtest.cgroups import removed
+from vmtest.own_cache import own_cache
 
 from bpfwright.vmlinux import sock as _sock  # noqa: F401  # what describes the kernel stays open
 
@@ -26,16 +25,10 @@ def build() -> dict[str, bytes]:
 
 
 def check(files: dict[str, bytes]) -> None:
-    from bpfwright import _llvm
-    folder = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # the host's has more files than a guest may look at
-    try:
+    with own_cache():
         reclaims()
         limits()
         kills()
-    finally:
-        _llvm.stop()
-        del os.environ["XDG_CACHE_HOME"]
-        shutil.rmtree(folder)
 
 
 def run(*words: str) -> str:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from typing import Any
+
+from vmtest.own_cache import own_cache
 
 from bpfwright.vmlinux import sock as _sock  # noqa: F401  # what describes the kernel stays open
 
@@ -18,13 +18,11 @@ def build() -> dict[str, bytes]:
 
 
 def check(files: dict[str, bytes]) -> None:
-    from bpfwright import _llvm
     from bpfwright.kernel import Kernel
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     from tests.facets.trace.language.cases import all_cases
-    folder = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # the host's has more files than a guest may look at
     wrong: list[str] = []
-    try:
+    with own_cache():
         with Kernel() as machine:
             here = release(os.uname().release)
             chosen = [case for case in all_cases() if not (case.error or case.settings or case.pattern)
@@ -34,10 +32,6 @@ def check(files: dict[str, bytes]) -> None:
                 if problem:
                     wrong.append(f"{case.chapter}: {case.name}: {problem}")
             print(f"{len(chosen)} scripts, {len(wrong)} of them wrong")
-    finally:
-        _llvm.stop()
-        del os.environ["XDG_CACHE_HOME"]
-        shutil.rmtree(folder)
     assert not wrong, "\n".join(wrong)
 
 
